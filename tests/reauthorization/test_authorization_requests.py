@@ -5,6 +5,7 @@ import re
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
+import requests
 from support.harness import ANNA, CARLA, FIRST_ORGANIZATION, Harness
 from support.reauthorization import add_verified_connection, item_states
 from support.shell import Shell
@@ -175,3 +176,33 @@ def test_several_new_connections_of_one_owner_are_in_one_message(
         assert done.exit_code == 0, done.stderr
         assert ("haven’t been answered" in done.stderr or "hasn’t" in done.stderr) == (index < 2)
     assert set(item_states(shell_harness).values()) == {"reauthorized"}
+
+
+def test_a_link_leads_an_account_owner_through_the_consents(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    client = shell_harness.register_client()
+    words = ("connect", "a", "b", "--preset", "crm-read-leads", "--client", client.client_id)
+    running = shell.start(*words, "--request", "--link", "--json")
+    browser = requests.Session()
+    page = browser.get(
+        running.wait_for_stderr(r"http://localhost:\d+/browser-link/\S+"), timeout=10
+    )
+    for _ in range(2):
+        token = re.findall(r'name="csrf_token" value="([^"]+)"', page.text)[0]
+        begun = browser.post(
+            f"{page.url.partition('?')[0]}/next",
+            {"csrf_token": token},
+            allow_redirects=False,
+            timeout=10,
+        )
+        page = browser.get(
+            shell.simulator.controls.authorize(begun.headers["Location"], ANNA), timeout=10
+        )
+        assert page.url.endswith("/approvals?continue=yes")
+
+    done = running.finish()
+
+    assert done.exit_code == 0, done.stderr
+    states = [each["state"] for each in json.loads(done.stdout)["connections"]]
+    assert states == ["reauthorized", "reauthorized"]

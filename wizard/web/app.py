@@ -23,6 +23,7 @@ from wizard.model import Failure
 from wizard.services import Services
 from wizard.timefmt import format_age, format_duration, format_time
 from wizard.web import (
+    approvals,
     authorization,
     clients,
     connection_page,
@@ -56,6 +57,7 @@ PAGE_MODULES = (
     connection_page,
     onboarding,
     authorization,
+    approvals,
     consent_requests,
     connections_file,
     reauthorization,
@@ -133,6 +135,8 @@ def _resource_directory(name: str) -> str:
 
 def _require_session() -> AnyResponse | None:
     if request.endpoint in PUBLIC_ENDPOINTS or current_session().is_signed_in:
+        return None
+    if request.blueprint == approvals.pages.name and current_session().approvals:
         return None
     return render_error(Failure("page-no-session"))
 

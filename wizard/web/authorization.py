@@ -20,6 +20,7 @@ pages = Blueprint("authorization", __name__)
 
 CALLBACK_PATH = "/callback"
 REAUTHORIZE_PATH = "/reauthorize"
+APPROVALS_PATH = "/approvals"
 CONTINUE_URL = f"{REAUTHORIZE_PATH}?continue=yes"
 """Where the browser goes after a successful consent: the next one may open automatically."""
 
@@ -115,8 +116,11 @@ def handle_rejected_callback(error: WizardError) -> Response:
 
 
 def return_url(name: str, *, is_success: bool) -> str:
-    """Where to redirect after a consent for connection `name`, which succeeded or not: to the
-    re-authorization that it is part of, else to its page."""
+    """Where to redirect after a consent for connection `name`, which succeeded or not: to the page
+    of the account owner who gave it, or to the re-authorization that it is part of, else to its
+    page."""
+    if current_session().approvals:
+        return f"{APPROVALS_PATH}?continue=yes" if is_success else APPROVALS_PATH
     reauthorization = get_services().reauthorization.current()
     is_included = reauthorization is not None and any(
         each.connection == name for each in reauthorization.items

@@ -64,6 +64,13 @@ class LinkTokens:
         return path if path and self._elapsed() < expires_at else None
 
 
+APPROVALS_LINK = "/approvals/"
+"""What the path of a link for an account owner begins with; the connections follow, joined by
+commas."""
+APPROVALS = "approvals"
+"""Session key: the connections that this browser's user may approve, and nothing else."""
+
+
 class Session(dict[str, Any], SessionMixin):
     """The server's data about one browser. Without an `id` it isn't signed in and isn't kept."""
 
@@ -73,7 +80,12 @@ class Session(dict[str, Any], SessionMixin):
 
     @property
     def is_signed_in(self) -> bool:
-        return self.id is not None
+        return self.id is not None and APPROVALS not in self
+
+    @property
+    def approvals(self) -> tuple[str, ...]:
+        """The connections that an account owner may approve here; none in any other session."""
+        return tuple(self.get(APPROVALS, ())) if self.id is not None else ()
 
 
 def current_session() -> Session:
@@ -156,6 +168,9 @@ def open_link(token: str) -> AnyResponse:
     if path is None:
         raise fail("page-link-used")
     _session_store().start(current_session())
+    if path.startswith(APPROVALS_LINK):
+        current_session()[APPROVALS] = path.removeprefix(APPROVALS_LINK).split(",")
+        path = APPROVALS_LINK.rstrip("/")
     return redirect(path, 303)
 
 

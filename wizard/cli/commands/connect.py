@@ -21,7 +21,7 @@ from wizard.cli.commands.client import (
     store_client_file,
     with_new_secret,
 )
-from wizard.cli.commands.reauthorize import print_requests
+from wizard.cli.commands.reauthorize import print_approval_link, print_requests
 from wizard.cli.flows.authorization import (
     WINDOW_CLOSED,
     AssistedAuthorizer,
@@ -225,6 +225,12 @@ def _presets_help() -> str:
     is_flag=True,
     help="With --assist, read the new client’s ID and secret from the console without asking.",
 )
+@click.option(
+    "--link",
+    is_flag=True,
+    help="With --request, print a one-time link instead, for an account owner who can open the "
+    "wizard’s pages: at this computer, or over an SSH tunnel.",
+)
 @click.option("--response", is_flag=True, help="Read the URL that came back for --request.")
 @click.option(
     "--from-page",
@@ -252,6 +258,7 @@ def connect(
     request: bool,
     account: str,
     yes: bool,
+    link: bool,
     response: bool,
     from_page: bool,
 ) -> None:
@@ -280,6 +287,8 @@ def connect(
         printable(note),
         printable(account),
     )
+    if link and not request:
+        raise click.UsageError(message("usage-errors", "link-without-request"))
     if len(names) > 1 and not request:
         raise click.UsageError(message("usage-errors", "names-without-request"))
     name = terminal.connection_name = names[0] if names else ""
@@ -311,8 +320,8 @@ def connect(
         raise fail("input-needed", options="--no-browser, or --request")
     if client_file is not None:
         name, options = _with_client_file(terminal, name, options, client_file)
-    if len(names) > 1:
-        _request_consents(terminal, names, options, add=add)
+    if len(names) > 1 or link:
+        _request_consents(terminal, names or (name,), options, add=add, is_link=link)
     if request:
         _request_consent(terminal, name, options, add=add)
         return
@@ -501,10 +510,10 @@ def _request_consent(terminal: Terminal, name: str, options: ConnectOptions, *, 
 
 
 def _request_consents(
-    terminal: Terminal, names: Sequence[str], options: ConnectOptions, *, add: bool
+    terminal: Terminal, names: Sequence[str], options: ConnectOptions, *, add: bool, is_link: bool
 ) -> NoReturn:
-    """As `_request_consent` for several connections, with one message for each account owner. They
-    become a re-authorization, whose consents can also be opened one after the other here."""
+    """As `_request_consent` for several connections, with one message for each account owner, or
+    with a link to a page for the owner. They become a re-authorization."""
     additional_scope: tuple[str, ...] = ()
     if add:
         additional_scope = options.request(terminal).scope
@@ -513,6 +522,9 @@ def _request_consents(
             _ensure_stored(terminal, name, options)
             _expect_account(terminal, name, options.expected_email)
     terminal.services.reauthorization.begin(names, additional_scope)
+    if is_link:
+        require_page_visitor(terminal, message("input-options", "request"))
+        print_approval_link(terminal, names)
     print_requests(terminal, names)
 
 

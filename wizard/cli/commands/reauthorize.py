@@ -62,6 +62,7 @@ from wizard.reauthorization.plan import (
 )
 from wizard.reauthorization.service import unknown_account
 from wizard.timefmt import format_duration
+from wizard.web.sessions import APPROVALS_LINK
 from wizard.zoho import parse_scope, preset, presets
 
 
@@ -370,6 +371,22 @@ def give_consents(
         raise
 
 
+def print_approval_link(terminal: Terminal, names: Sequence[str]) -> NoReturn:
+    """Print a one-time link to a page on which an account owner gives the consents of `names`, one
+    after the other, and wait for them."""
+    page = APPROVALS_LINK + ",".join(names)
+    with stop_signals() as stop_event, available_server(terminal.services) as create_browser_link:
+
+        def print_link() -> None:
+            terminal.renderer.print_note(message("notes", "approval-link"))
+            terminal.renderer.print_command(create_browser_link(page, True))
+
+        print_link()
+        print_waiting(terminal, "verifications")
+        wait_until(stop_event, print_link, partial(_is_finished, terminal, names))
+    _print_result(terminal, names)
+
+
 def _give_consents_on_page(terminal: Terminal, page: str, resume_command: str) -> None:
     with stop_signals() as stop_event, available_server(terminal.services) as create_browser_link:
         open_page(page, create_browser_link, terminal.settings, terminal.renderer)
@@ -380,16 +397,21 @@ def _give_consents_on_page(terminal: Terminal, page: str, resume_command: str) -
             raise Exit(1)
 
 
-def _is_finished(terminal: Terminal) -> bool:
-    """Whether the re-authorization is done; delivers what was accepted on a page."""
+def _is_finished(terminal: Terminal, names: Collection[str] = ()) -> bool:
+    """Whether the re-authorization, or the part of `names`, is done; delivers what was accepted on
+    a page."""
     service = terminal.services.reauthorization
     reauthorization = service.current()
-    if reauthorization is None or reauthorization.is_done:
-        return True
-    for item in reauthorization.items:
+    items = reauthorization.items if reauthorization else ()
+    remaining = [
+        each
+        for each in items
+        if each.state not in SETTLED_STATES and (not names or each.connection in names)
+    ]
+    for item in remaining:
         if item.state is ItemState.DELIVERING:
             service.continue_after_verification(item.connection)
-    return False
+    return not remaining
 
 
 def _print_responses(terminal: Terminal, outcomes: Sequence[VerificationOutcome]) -> NoReturn:

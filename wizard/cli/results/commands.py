@@ -92,7 +92,12 @@ INPUTS: Mapping[str, Any] = {"connections.toml": ConnectionsFile}
 RESULTS: Mapping[str, tuple[Any, ...]] = {
     "token": (TokenDocument,),
     "error": (ErrorDocument,),
-    "connect": (ConnectionVerification, ConsentRequest, ConsentRequestList),
+    "connect": (
+        ConnectionVerification,
+        ConsentRequest,
+        ConsentRequestList,
+        ReauthorizationReport,
+    ),
     "list": (ConnectionList, AccountList),
     "show": (ConnectionDetails, RevealedCredentials),
     "import": (ImportedConnection, ImportReport),
