@@ -62,10 +62,11 @@ def real_names(tmp_path: Path) -> Iterator[Harness]:
             yield harness
 
 
-def credentials(harness: Harness) -> dict[str, str]:
-    """The connection's credentials, as the profile `dotenv` names them."""
+def credentials(harness: Harness, **own: str) -> dict[str, str]:
+    """The connection's credentials, as the profile `dotenv` names them, with the user's `own`
+    fields."""
     target = harness.directory / "zoho.env"
-    deliver(harness, "dotenv", target)
+    deliver(harness, "dotenv", target, field_values=own)
     lines = (line.partition("=") for line in target.read_text().splitlines())
     return {name: value.strip("\"'") for name, _, value in lines}
 
@@ -194,8 +195,7 @@ def test_zohopy_reads_and_writes_books(real_names: Harness) -> None:
         "zohopy",
         "zohopy_books.py",
         **{
-            **credentials(real_names),
-            "ZOHO_DATA_CENTER": "eu",
+            **credentials(real_names, ZOHO_DATA_CENTER="{location}"),
             "ZOHO_ORGANIZATION_ID": organization.organization_id,
         },
     )
@@ -248,15 +248,11 @@ def test_django_allauth_signs_people_in(real_names: Harness) -> None:
 
 
 def test_an_mcp_server_searches_and_is_refused_where_it_omits_fields(real_names: Harness) -> None:
-    found, listed = run_python(
-        real_names,
-        "zoho-crm-mcp-server",
-        "mcp_client.py",
-        **{
-            **credentials(real_names),
-            "ZOHO_ACCOUNTS_URL": "https://accounts.zoho.eu/oauth/v2/token",
-        },
-    )
+    target = real_names.directory / "mcp.json"
+    own = {"ZOHO_ACCOUNTS_URL": "{token_endpoint}", "ZOHO_API_DOMAIN": "{api_domain}"}
+    deliver(real_names, "mcp", target, field_values=own)
+    environment = json.loads(target.read_text())["mcpServers"]["crm"]["env"]
+    found, listed = run_python(real_names, "zoho-crm-mcp-server", "mcp_client.py", **environment)
     assert "Analytical Engines" in found
     assert "400 Client Error" in listed
     last = real_names.controls.journal()[-1]
