@@ -1,6 +1,7 @@
 """``access`` with SSH keys, and what the token host answers to a key's request."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 from support.claims import over_rows
 from support.harness import Harness
 from support.shell import PROCESS_TIMEOUT_SECONDS, Shell
+
+from wizard.paths import KEY_CREDENTIAL
 
 ENCODED = "AAAAC3NzaC1lZDI1NTE5AAAAIKfP9q53etW50rnomBdsN3VSO12kzPpDgg6iMkbWxEUL"
 FINGERPRINT = "SHA256:3Xq+RVn29GWvIoHM2BBYTuZZ16LJv6wUn90+tbEw9/0"
@@ -164,3 +167,25 @@ def test_the_answer_in_another_protocol_has_both_versions(host: Shell) -> None:
     error = refusal(host, "zoho-wizard/2 token name=crm")
     assert error["code"] == "token-host-version"
     assert error["details"] == {"ours": "2", "theirs": "1"}
+
+
+def test_a_service_that_has_the_encryption_key_issues_the_tokens(
+    host: Shell, shell_harness: Harness
+) -> None:
+    credential = host.directory / "credentials" / KEY_CREDENTIAL
+    credential.parent.mkdir()
+    Path(shell_harness.services.paths.key_file).rename(credential)
+    credential.chmod(0o440)
+    serving = host.start("serve", CREDENTIALS_DIRECTORY=str(credential.parent))
+    serving.wait_for_stderr("Ctrl-C to stop")
+    token = answer(host, "zoho-wizard/1 token name=crm")["token"]
+    assert token["access_token"] == host.run("token", "crm").stdout.strip()
+    assert json.loads(token["document"])["expires_in"] == 0
+    assert refusal(host, "zoho-wizard/1 token name=books")["code"] == "key-not-allowed"
+    assert refusal(host, "zoho-wizard/1 list")["code"] == "key-missing"
+    serving.finish(signal.SIGTERM)
+    shell_harness.services.record_served_tokens()
+    events = shell_harness.services.store.events.of_connection("crm")
+    assert "deploy@web1" in {
+        each.details.get("key") for each in events if each.kind == "token-served"
+    }

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+PERMISSIONS = "SELECT connection, comment FROM key_permissions WHERE fingerprint = ?"
+"""The connections that a key has access to, and its comment."""
+
+
 def execute(arguments: "Sequence[str]", environ: "Mapping[str, str]") -> int | None:
     """Answer the request in the environment, from the key whose fingerprint is the only argument;
     return the exit code, or None to fall back to the full program."""
@@ -35,8 +39,7 @@ def execute(arguments: "Sequence[str]", environ: "Mapping[str, str]") -> int | N
     ):
         return None
     fingerprint = arguments[0]
-    query = "SELECT connection, comment FROM key_permissions WHERE fingerprint = ?"
-    allowed = dict(commands.read_database(environ, query, fingerprint))
+    allowed = dict(commands.read_database(environ, PERMISSIONS, fingerprint))
     name = request.names[0] if request.names else "".join(allowed) if len(allowed) == 1 else ""
     if name not in allowed:
         return None

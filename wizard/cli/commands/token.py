@@ -202,7 +202,7 @@ def get_token(
     seconds = None if min_ttl is None else int(min_ttl.total_seconds())
     while True:
         try:
-            return _issue(terminal, name, seconds, force_refresh, rejected)
+            return issue_token(terminal, name, seconds, force_refresh, rejected)
         except WizardError as error:
             until = _retry_time(error.failure, terminal.clock(), deadline)
             if until is None:
@@ -218,9 +218,15 @@ def get_token(
             time.sleep(POLL_INTERVAL_SECONDS)
 
 
-def _issue(
-    terminal: Terminal, name: str, min_ttl: int | None, force_refresh: bool, rejected: str
+def issue_token(
+    terminal: Terminal,
+    name: str,
+    min_ttl: int | None,
+    force_refresh: bool = False,
+    rejected: str = "",
 ) -> IssuedToken:
+    """An access token from the token host, from a service that has the encryption key, or from this
+    process. Raises what they refuse."""
     if host := host_of(terminal):
         copied = request_token(terminal, host, name, min_ttl, rejected)
         return IssuedToken(

@@ -2,19 +2,21 @@
 
 A key gets the access tokens of the connections that it was added to, and what `list`, `show` and
 `check` print about these. A refusal is a code: a connection that doesn't exist is refused as one
-that isn't allowed. The other machine explains it, knowing nothing of this one.
+that isn't allowed. The other machine explains it, knowing nothing of this one. If only a service
+has the encryption key, it issues the tokens, and nothing else is answered.
 """
 
 import logging
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
 from wizard.cli.commands.check import check_statuses
 from wizard.cli.commands.connections import connection_details, connection_summary
-from wizard.cli.commands.token import notify_rejected
+from wizard.cli.commands.token import issue_token, notify_rejected
 from wizard.cli.flows.verification import VerificationOutcome
 from wizard.cli.results.checks import CheckReport
 from wizard.cli.results.connections import ConnectionDetails, ConnectionList
@@ -22,11 +24,13 @@ from wizard.cli.results.token_host import KeyAnswer, KeyRefusal, ServedToken
 from wizard.cli.terminal import Terminal
 from wizard.diagnosis.rendering import explain_failure
 from wizard.errors import WizardError, fail
+from wizard.fastpath import served_tokens
+from wizard.fastpath.commands import read_database
+from wizard.fastpath.ssh_answers import PERMISSIONS
 from wizard.fastpath.ssh_requests import PROTOCOL, SshRequest, parse, protocol_of
 from wizard.model import Event, Failure
-from wizard.serialization import to_json
+from wizard.serialization import to_json, to_json_value
 from wizard.store.history import key_details
-from wizard.tokens.cached_tokens import access_variables, token_document
 from wizard.tokens.service import MAX_TOKEN_CHARACTERS, reported_token
 
 log = logging.getLogger(__name__)
@@ -61,10 +65,21 @@ class _Answer:
         self._terminal = terminal
         self._fingerprint = fingerprint
         self._unanswered = unanswered
-        is_empty = terminal.settings.paths.is_empty
-        given = () if is_empty else terminal.services.store.key_permissions.of_key(fingerprint)
-        self._names = tuple(each.connection for each in given)
-        self._key = key_details(fingerprint, given[0].comment if given else "")
+        allowed = self._allowed()
+        self._names = tuple(allowed)
+        self._key = key_details(fingerprint, next(iter(allowed.values()), ""))
+
+    def _allowed(self) -> Mapping[str, str]:
+        """The key's comment by the names of its connections."""
+        terminal = self._terminal
+        if terminal.settings.paths.is_empty:
+            return {}
+        if terminal.service_socket:
+            settings = terminal.settings
+            environment = {**settings.child_environment, **settings.service_environment}
+            return dict(read_database(environment, PERMISSIONS, self._fingerprint))
+        given = terminal.services.store.key_permissions.of_key(self._fingerprint)
+        return {each.connection: each.comment for each in given}
 
     def to(self, line: str) -> KeyAnswer:
         request = parse(line)
@@ -83,6 +98,8 @@ class _Answer:
         return replace(self._unanswered, report=self._report(request))
 
     def _report(self, request: SshRequest) -> ConnectionList | ConnectionDetails | CheckReport:
+        if self._terminal.service_socket:
+            raise fail("key-missing")
         if request.action == "show":
             return self._details(request.names[0])
         names = request.names or self._names
@@ -92,31 +109,30 @@ class _Answer:
         if not request.names and len(self._names) > 1:
             raise fail("connection-needed", names=", ".join(self._names))
         name = (request.names or self._names)[0]
-        services = self._terminal.services
         rejected = ""
         if request.is_rejected:
             rejected = reported_token(sys.stdin.buffer.readline(MAX_TOKEN_CHARACTERS + 2))
             self._record("token-reported", name)
         try:
-            token = services.tokens.access_token(
-                name, min_ttl=request.min_ttl_seconds, rejected=rejected
-            )
+            token = issue_token(self._terminal, name, request.min_ttl_seconds, rejected=rejected)
         except WizardError as error:
             self._record_refusal(name, error.failure.code)
             if error.failure.code == "refresh-token-rejected":
-                self._terminal.defer(partial(notify_rejected, self._terminal, name))
+                self._defer_notification(name)
             raise
         self._record("token-served", name, generation=str(token.generation))
-        access = services.tokens.api_access(name)
-        shown = replace(token, expires_at=token.expires_at.replace(microsecond=0))
-        document = token_document(shown, access, now=shown.expires_at)
+        document = to_json_value(token.document)
         return ServedToken(
             access_token=token.value,
             generation=token.generation,
-            expires_in=int((token.expires_at - self._terminal.clock()).total_seconds()),
-            document=to_json(document, indent=2),
-            variables=access_variables(access),
+            expires_in=document["expires_in"],
+            document=to_json({**document, "expires_in": 0}, indent=2),
+            variables=token.variables,
         )
+
+    def _defer_notification(self, name: str) -> None:
+        if not self._terminal.service_socket:
+            self._terminal.defer(partial(notify_rejected, self._terminal, name))
 
     def _list(self, names: Sequence[str]) -> ConnectionList:
         now = self._terminal.clock()
@@ -153,11 +169,17 @@ class _Answer:
         return CheckReport(tuple(each.result(statuses[each.name]) for each in outcomes), ())
 
     def _record(self, kind: str, name: str, **details: str) -> None:
-        event = Event(self._terminal.clock(), name, kind, {**self._key, **details})
-        self._terminal.services.store.events.record_token_serving(event)
+        terminal = self._terminal
+        if not terminal.service_socket:
+            event = Event(terminal.clock(), name, kind, {**self._key, **details})
+            terminal.services.store.events.record_token_serving(event)
+        elif kind == "token-served":  # the service knows only this process
+            key = " ".join(self._key.values())
+            served_log = terminal.settings.paths.served_log
+            served_tokens.note(served_log, name, int(details["generation"]), os.getppid(), key)
 
     def _record_refusal(self, name: str, code: str) -> None:
-        if self._terminal.settings.paths.is_empty:
+        if self._terminal.settings.paths.is_empty or self._terminal.service_socket:
             return
         store, now = self._terminal.services.store, self._terminal.clock()
         was_just_refused = any(
