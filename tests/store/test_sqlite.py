@@ -9,7 +9,7 @@ import tempfile
 import threading
 from base64 import b64encode
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,13 @@ def test_every_connection_is_durable(paths: Paths) -> None:
             found = {n: handle.exec_driver_sql(f"PRAGMA {n}").scalar_one() for n in wanted}
             assert found == wanted
     database.close()
+
+
+def test_a_hundred_threads_have_a_connection_each(store: Store) -> None:
+    """As many as the clients of the sockets that may wait for a token together."""
+    with ExitStack() as stack:
+        readers = [stack.enter_context(store.database.read()) for _ in range(100)]
+        assert all(each.exec_driver_sql("SELECT 1").scalar_one() == 1 for each in readers)
 
 
 def test_a_data_directory_may_have_any_name(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from typing import cast
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePool
 
 from wizard import files
 from wizard.errors import WizardError, fail
@@ -397,7 +397,14 @@ def _require_private_file(path: str) -> None:
 
 
 def _create_engine(path: str) -> Engine:
-    engine = create_engine(URL.create("sqlite", database=path), hide_parameters=True)
+    # As many connections as there are threads: a limited pool isn't fair, and a thread that waits
+    # for a token could find no connection for so long that it fails.
+    engine = create_engine(
+        URL.create("sqlite", database=path),
+        hide_parameters=True,
+        poolclass=QueuePool,
+        pool_size=0,
+    )
 
     @event.listens_for(engine, "connect")
     def apply_pragmas(driver: sqlite3.Connection, _record: ConnectionPoolEntry) -> None:
