@@ -2,11 +2,13 @@
 
 import os
 import stat
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.shell import Shell
+from support.harness import Harness
+from support.shell import PROCESS_TIMEOUT_SECONDS, Shell
 
 from wizard.errors import WizardError
 from wizard.paths import locate
@@ -33,6 +35,48 @@ def test_after_using_the_simulator_first_the_live_data_directory_is_private_and_
             assert services.store.connections.all() == ()
     modes = {each: stat.S_IMODE(each.stat().st_mode) for each in tmp_path.rglob("*")}
     assert {str(path): mode for path, mode in modes.items() if mode & 0o077} == {}
+
+
+@pytest.mark.parametrize("umask", [0o000], indirect=True)
+@pytest.mark.usefixtures("umask")
+def test_whatever_the_umask_no_command_leaves_a_file_or_a_socket_that_others_can_use(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    def run(*words: str, stdin_text: str = "") -> None:
+        """Run a command as a child of this process, with its umask."""
+        subprocess.run(
+            shell.command(*words),
+            input=stdin_text,
+            env=shell.environment,
+            cwd=shell.directory,
+            text=True,
+            check=True,
+            capture_output=True,
+            timeout=PROCESS_TIMEOUT_SECONDS,
+        )
+
+    shell_harness.add_verified_connection()
+    run("token", "crm", "--force-refresh")
+    run("destination", "add", "crm", "--profile", "dotenv", "--to", "app.env", "--yes")
+    run("backup", "wizard.backup", stdin_text="four words make one\n")
+    server = subprocess.Popen(
+        shell.command("--debug", "serve"),
+        env=shell.environment,
+        cwd=shell.directory,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stderr is not None
+    with server, server.stderr as said:
+        assert any("/browser-link/" in line for line in said)
+        entries = [shell.directory / each for each in ("app.env", "wizard.backup", "home")]
+        entries += (shell.directory / "home").rglob("*")
+        kinds = {stat.S_IFMT(each.lstat().st_mode) for each in entries}
+        modes = {str(each): stat.S_IMODE(each.lstat().st_mode) for each in entries}
+        server.terminate()
+        said.read()
+    assert kinds == {stat.S_IFREG, stat.S_IFDIR, stat.S_IFSOCK}
+    assert {path: oct(mode) for path, mode in modes.items() if mode & 0o077} == {}
 
 
 def test_a_file_that_signed_a_browser_in_is_removed_by_the_next_one_at_the_latest(
