@@ -235,8 +235,8 @@ class Takeover:
         self._zoho = zoho
         self._redirect_uri = redirect_uri
         """Of a client whose file names none."""
-        self._tested_clients: dict[tuple[str, str], DataCenter | Failure] = {}
-        """By client ID and secret; each pair is tested once."""
+        self._tested_clients: dict[tuple[str, str, str], DataCenter | Failure] = {}
+        """By client ID, secret, and the data center that is named."""
 
     def candidates(self, discovery: Discovery) -> tuple[Candidate, ...]:
         """The refresh tokens that were found, each once, with a free name."""
@@ -302,36 +302,34 @@ class Takeover:
         return Candidate(credentials, sources, name)
 
     def _data_center_of(self, credentials: FoundCredentials, location: str | None) -> DataCenter:
-        key = credentials.values["client_id"], credentials.values["client_secret"]
+        """The data center that accepts the client, which is asked once for each secret and each
+        data center that files name. One for which it is stored with this secret isn't asked."""
+        hinted = self._importer.hinted_data_center(credentials)
+        named = location or (hinted.location if hinted else "")
+        client_id, secret = (credentials.values[each] for each in ("client_id", "client_secret"))
+        key = client_id, secret, named
         if key not in self._tested_clients:
             try:
-                found = self._known_data_center(credentials, location)
-                found = found or self._importer.find_data_center(credentials, location)
+                self._tested_clients[key] = self._known_data_center(
+                    *key
+                ) or self._importer.find_data_center(credentials, location)
             except WizardError as error:
                 if error.failure.temporary:
                     raise
                 self._tested_clients[key] = error.failure
-            else:
-                self._tested_clients[key] = found
         known = self._tested_clients[key]
         if isinstance(known, Failure):
             raise WizardError(known)
         return known
 
-    def _known_data_center(
-        self, credentials: FoundCredentials, location: str | None
-    ) -> DataCenter | None:
-        """The data center for which the client is stored with this secret; None: test it."""
-        hinted = self._importer.hinted_data_center(credentials)
-        named = location or (hinted.location if hinted else None)
-        client_id, secret = (credentials.values[each] for each in ("client_id", "client_secret"))
+    def _known_data_center(self, client_id: str, secret: str, named: str) -> DataCenter | None:
         matching = (
             location
             for client in self._store.clients.all()
             for location in client.locations
             if client.client_id == client_id
             and client.secret_for(location) == secret
-            and named in (None, location)
+            and named in ("", location)
         )
         known = next(matching, None)
         return self._zoho.data_center(known) if known else None

@@ -459,7 +459,7 @@ def _state(
     if candidate.grant is not None:
         return "imported"
     if candidate.failure is None:
-        return "found"
+        return "found" if candidate.verified is not None else "waiting"
     is_waiting = candidate.failure.kind is FailureKind.LIMIT and candidate.failure.temporary
     return "waiting" if is_waiting else "failed"
 

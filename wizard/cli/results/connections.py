@@ -307,7 +307,8 @@ class FoundConnection:
     name: str
     """Of the connection that it becomes, or that it is stored as."""
     state: Literal["found", "imported", "already_stored", "waiting", "failed"]
-    """`found`: Zoho accepts it, and it isn’t stored. `waiting`: a rate limit delays its test."""
+    """`found`: Zoho accepts it, and it isn’t stored. `waiting`: its test was
+    delayed by a rate limit, or stopped."""
     client_id: str
     client_name: str
     """Of the stored client; empty if it isn’t stored."""
