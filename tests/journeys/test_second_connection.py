@@ -86,3 +86,21 @@ def test_another_client_can_be_registered_next_to_the_first(journey: Journey) ->
     (connection,) = journey.services.store.connections.all()
     assert len(journey.services.store.clients.all()) == 2
     assert journey.services.store.clients.get(connection.client_id).name != "Elder"
+
+
+def test_scopes_are_added_to_the_refresh_token_in_the_browser(journey: Journey) -> None:
+    before = journey.add_verified_connection(CONNECTION_NAME)
+    journey.open_wizard(f"/connections/{CONNECTION_NAME}")
+    page, person = journey.page, journey.person
+    person.click(page.locator("summary", has_text="Add scopes"))
+    person.fill(page.get_by_label("Scopes to add"), "ZohoBooks.settings.READ")
+    person.click(page.get_by_label("Keep the refresh token"))
+    person.click(page.get_by_role("button", name="Add scopes"))
+    journey.consent_page(ANNA).accept()
+    page.wait_for_url(f"**/connections/{CONNECTION_NAME}")
+    assert "enhance_token" not in page.evaluate("document.referrer")
+    after = journey.services.store.grants.get(CONNECTION_NAME)
+    assert after is not None
+    assert (after.generation, after.refresh_token) == (before.generation, before.refresh_token)
+    assert "ZohoBooks.settings.READ" in after.scope
+    journey.wait_until_verified()
