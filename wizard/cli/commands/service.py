@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -50,6 +51,7 @@ from wizard.timefmt import format_duration_option
 
 SYSTEM_UNIT_DIR = Path("/etc/systemd/system")
 SYSUSERS_FILE = Path("/etc/sysusers.d/zoho-wizard.conf")
+SHARED_DIRECTORY = Path("/run/zoho-wizard")
 CREDENTIAL_FILE = Path("/etc/credstore.encrypted") / KEY_CREDENTIAL
 DEFAULT_USER = "zoho-wizard"
 
@@ -271,7 +273,7 @@ def remove(
 ) -> None:
     """Stop the services, and remove their units.
 
-    The data stays: `zoho-wizard uninstall` removes it.
+    The data and its user stay: `zoho-wizard uninstall` removes them.
 
     \b
     Examples:
@@ -318,9 +320,11 @@ def service_command(words: Sequence[str], *, is_terminal: bool) -> tuple[str, ..
     return (*command, *WIZARD_COMMAND, *words)
 
 
-def service_user() -> str:
-    """The user of the installed unit of the system."""
-    return next((line.partition("=")[2] for line in _unit_lines("User=")), "")
+def created_user() -> str:
+    """The user that was created for the service of the system; empty if there is none."""
+    with suppress(OSError):
+        return SYSUSERS_FILE.read_text("utf-8").split()[1]
+    return ""
 
 
 def _unit_lines(*starts: str) -> list[str]:
@@ -343,8 +347,6 @@ def remove_units(
     commands = [manager.command("disable", "--now", *started)] if started else []
     after = [manager.command("daemon-reload")] if names else []
     files = [manager.unit_path(each) for each in names]
-    if manager.scope == "system" and set(manager.installed()) <= set(names):
-        files += [each for each in (SYSUSERS_FILE,) if each.exists()]
     if not is_dry_run:
         for words in commands:
             run_systemd(words)

@@ -13,14 +13,15 @@ import click
 from wizard.cli.commands.connections import revocable_grants
 from wizard.cli.commands.service import (
     CREDENTIAL_FILE,
+    SHARED_DIRECTORY,
     SYSUSERS_FILE,
     Manager,
+    created_user,
     find_manager,
     is_root,
     remove_units,
     run_systemd,
     service_command,
-    service_user,
 )
 from wizard.cli.flows.units import STARTED_UNITS, SYSTEM_HOME, Scope
 from wizard.cli.results.installation import Uninstallation, UninstalledPlace
@@ -32,10 +33,10 @@ from wizard.vault import Keyring, KeyringUnavailable
 
 DATA = (
     "wizard.db*", "tokens", "locks", "socket*", "shared", "served", "browser", "browser.kept",
-    "without-key-*", "simulator.json", "simulator",
+    "without-key-*", "shared-store", "simulator.json", "simulator",
 )  # fmt: skip
 """What the data directory contains, as patterns. It may contain files of the user, too."""
-CONFIGURATION = ("key", "simulator")
+CONFIGURATION = ("key", "database-url", "simulator")
 CACHE = ("open-*.html", "simulator")
 
 
@@ -81,6 +82,7 @@ class _Plan:
         self._system = next(
             (e for e in self._managers if e.scope == "system" and e.installed()), None
         )
+        self._user = created_user() if is_root() else ""
         self.connections, self.destinations = self._read_store()
         self._keyrings = [each for each in map(_keyring_of, _instances(self._paths)) if each]
         self.places = tuple(self._find_places())
@@ -99,14 +101,16 @@ class _Plan:
     def carry_out(self) -> None:
         """Revoke, stop and remove. Raises before anything is removed if a token can't be
         revoked."""
+        is_started_by_hand = not any(each.installed(("serve",)) for each in self._managers)
+        if is_started_by_hand:
+            self._require_stopped()
         if self._revokes and self.connections:
             self._revoke()
         if self._system:
             self._remove_system_data(self._system)
         for manager in self._managers:
             remove_units(manager, is_dry_run=False)
-        if find_service(Path(self._paths.socket)):
-            raise fail("uninstall-while-served", path=self._paths.data_dir)
+        self._require_stopped()
         self._terminal.close()
         for keyring in self._keyrings:
             with suppress(KeyringUnavailable):
@@ -117,7 +121,11 @@ class _Plan:
         for directory in _directories(self._paths):
             _remove_if_empty(directory)
         if any(place.kind == "user" for place in self.places):
-            run_systemd(("userdel", service_user()))
+            run_systemd(("userdel", self._user))
+
+    def _require_stopped(self) -> None:
+        if find_service(Path(self._paths.socket)):
+            raise fail("uninstall-while-served", path=self._paths.data_dir)
 
     def _read_store(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The connections with a refresh token, and the destinations; nothing without the key,
@@ -171,10 +179,14 @@ class _Plan:
                 yield UninstalledPlace("unit", str(manager.unit_path(name)))
         if is_root() and SYSUSERS_FILE.exists():
             yield UninstalledPlace("unit", str(SYSUSERS_FILE))
-        if self._system:
-            yield UninstalledPlace("user", service_user())
+        if self._user:
+            yield UninstalledPlace("user", self._user)
         if is_root():
-            for kind, path in (("key", CREDENTIAL_FILE), ("data", Path(SYSTEM_HOME))):
+            for kind, path in (
+                ("key", CREDENTIAL_FILE),
+                ("data", Path(SYSTEM_HOME)),
+                ("runtime", SHARED_DIRECTORY),
+            ):
                 if path.exists():
                     yield UninstalledPlace(kind, str(path))
         for keyring in self._keyrings:
