@@ -86,10 +86,9 @@ class AttemptLifecycle(Lifecycle):
     @rule(attempt=attempts)
     def consent(self, attempt: ExpectedAttempt) -> None:
         """The user accepts, once; Zoho's limit of codes is the wizard's own budget, too."""
-        if attempt.callback:
-            return
-        attempt.callback = self.harness.give_consent(attempt.started)
-        attempt.code_expires_at = self.harness.now() + CODE_LIFETIME
+        if not attempt.callback:
+            attempt.callback = self.harness.give_consent(attempt.started)
+            attempt.code_expires_at = self.harness.now() + CODE_LIFETIME
 
     @rule(
         attempt=attempts,
@@ -98,8 +97,7 @@ class AttemptLifecycle(Lifecycle):
     )
     def callback(self, attempt: ExpectedAttempt, fault: str, is_processed: bool) -> None:
         """The callback comes, for the first time or again; its answer may get lost."""
-        if not attempt.callback:
-            return
+        self.consent(attempt)
         if fault:
             self.harness.controls.inject_fault(
                 fault, endpoint="oauth/v2/token", processed=is_processed
@@ -129,7 +127,12 @@ class AttemptLifecycle(Lifecycle):
     @rule(
         attempt=attempts,
         kind=st.sampled_from(["wrong cookie", "no cookie", "denied", "other server", "no code"]),
+        times=st.sampled_from([1, 1, MAX_FAILED_TRIES]),
     )
+    def wrong_callbacks(self, attempt: ExpectedAttempt, kind: str, times: int) -> None:
+        for _ in range(times):
+            self.wrong_callback(attempt, kind)
+
     def wrong_callback(self, attempt: ExpectedAttempt, kind: str) -> None:
         """A callback that a browser brings comes from elsewhere, or has no code for us."""
         started, now = attempt.started, self.harness.now()

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 from support.harness import Harness, settings_for
@@ -49,12 +49,13 @@ def run_lifecycle(
     machine: Callable[[], Lifecycle], examples: int, steps: int, *, explores: bool = False
 ) -> None:
     """Run `examples` sequences of at most `steps` steps: the same ones each time, unless it
-    `explores`."""
+    `explores`. Only then a sequence that fails is shortened, which takes minutes."""
     chosen = settings(
         max_examples=examples,
         stateful_step_count=steps,
         derandomize=not explores,
         database=None,
+        phases=[Phase.generate, Phase.shrink] if explores else [Phase.generate],
     )
     # It only calls the machine, so any function that returns one will do.
     run_state_machine_as_test(machine, settings=chosen)  # type: ignore[arg-type]
