@@ -33,7 +33,7 @@ WITH_SECRET = VALID.replace("id =", 'client_secret = "x"\nid =')
 
 PROBLEMS = (
     ("clients.zylker.ids", "file-unknown-key", VALID.replace("id =", "ids =")),
-    ("clients.zylker.id", "file-missing-key", VALID.replace("id =", "ids =")),
+    ("clients.zylker.id", "file-missing-key", VALID.replace("id =", "# ")),
     ("clients.zylker.id", "file-client-id", VALID.replace(CLIENT_ID, "1000.x")),
     ("clients.zylker.data_centers[0]", "unknown-data-center", VALID.replace('"eu"', '"xx"')),
     ("clients.zylker.client_secret", "file-secret", WITH_SECRET),

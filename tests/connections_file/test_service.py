@@ -18,8 +18,8 @@ from wizard.errors import WizardError
 from wizard.model import GrantState
 from wizard.reauthorization.plan import Action
 
-SANDBOX = "20091000003"
-"""Of carla's first organization in CRM."""
+TEST_ORGANIZATION = "20091000003"
+"""The sandbox of her first organization in CRM."""
 
 
 def test_only_connections_with_a_different_organization_or_environment_stop(
@@ -65,7 +65,7 @@ def test_only_connections_with_a_different_organization_or_environment_stop(
     ]
     apply_without_consents(harness, text, clients)
     authorize(harness, "other", CARLA, SECOND_ORGANIZATION)
-    authorize(harness, "test", CARLA, SANDBOX)
+    authorize(harness, "test", CARLA, TEST_ORGANIZATION)
     assert not plan_of(harness, text).has_changes
 
 

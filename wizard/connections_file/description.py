@@ -1,9 +1,10 @@
 """A plan in words, for the terminal and the page. Pure."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from wizard.connections_file.plan import ChangeKind, Difference, FilePlan
+from wizard.connections_file.plan import ChangeKind, Difference, FilePlan, destination_key
 from wizard.errors import explain, message
 from wizard.timefmt import format_duration
 
@@ -27,7 +28,7 @@ def describe(plan: FilePlan) -> tuple[PlanSection, ...]:
         "programs": _programs(plan),
         "consents": _consents(plan),
         "deliveries": _deliveries(plan),
-        "declined": (f"{each.path}: {_reason(each.failure)}" for each in plan.declined),
+        "declined": _declined(plan),
         "removed" if plan.is_pruning else "unmanaged": _unmanaged(plan),
     }
     sections = (PlanSection(code, _text(code), tuple(lines)) for code, lines in parts.items())
@@ -58,11 +59,6 @@ def _text(code: str, **details: str) -> str:
     return message("plan-texts", code, **details)
 
 
-def _reason(failure: object) -> str:
-    explanation = explain(failure)  # type: ignore[arg-type]
-    return f"{explanation.title}. {explanation.cause}"
-
-
 def _clients(plan: FilePlan) -> Iterator[str]:
     for each in plan.clients:
         yield f"{MARKS[each.kind]} {each.name} ({each.client_id})" + _text(
@@ -85,8 +81,21 @@ def _differences(differences: Sequence[Difference]) -> str:
     return f": {'; '.join(texts)}" if texts else ""
 
 
+def _declined(plan: FilePlan) -> Iterator[str]:
+    """Each reason once, with all parts of the file that it is about."""
+    paths: dict[str, list[str]] = defaultdict(list)
+    for each in plan.declined:
+        explanation = explain(each.failure)
+        paths[f"{explanation.title}. {explanation.cause}"].append(each.path)
+    yield from (f"{', '.join(of_reason)}: {reason}" for reason, of_reason in paths.items())
+
+
 def _programs(plan: FilePlan) -> Iterator[str]:
+    """What changes for programs; a new destination is among the deliveries."""
+    due = {destination_key(each) for each in plan.deliveries}
     for each in plan.destinations:
+        if each.kind is ChangeKind.ADD and each.key in due:
+            continue
         place = _text("destination", name=each.connection, target=each.target, entry=each.entry)
         yield f"{MARKS[each.kind]} {place}{_differences(each.differences)}"
     for user in plan.access:
@@ -108,8 +117,11 @@ def _consents(plan: FilePlan) -> Iterator[str]:
 
 
 def _deliveries(plan: FilePlan) -> Iterator[str]:
+    kinds = {each.key: each.kind for each in plan.destinations}
     for each in plan.deliveries:
-        yield _text(
+        kind = kinds.get(destination_key(each))
+        mark = f"{MARKS[kind]} " if kind else ""
+        yield mark + _text(
             "delivery",
             name=each.connection,
             target=each.target,

@@ -200,30 +200,32 @@ class _Reader:
             return None
         hints, known = get_type_hints(table), {each.name: each for each in fields(table)}  # type: ignore[arg-type]
         found, before = {}, len(self.problems)
+        meant = set()
         for key, item in value.items():
             if key in known:
                 found[key] = self._read(hints[key], item, key_path(path, key))
             else:
-                self._note_unknown(key_path(path, key), key, known)
+                meant.add(self._note_unknown(key_path(path, key), key, known))
         for name, each in known.items():
             is_required = each.default is MISSING and each.default_factory is MISSING
-            if is_required and name not in value:
+            if is_required and name not in value and name not in meant:
                 self._note(key_path(path, name), "file-missing-key")
         return table(**found) if len(self.problems) == before else None
 
     def _note(self, path: str, code: str, **details: str) -> None:
         self.problems.append(FileProblem(path, Failure(code, details=details)))
 
-    def _note_unknown(self, path: str, key: str, known: Iterable[str]) -> None:
+    def _note_unknown(self, path: str, key: str, known: Iterable[str]) -> str:
+        """Note an unknown key; return the known one that was meant, if that is clear."""
         if SECRET_TOKEN.search(key) or _SECRET_WORD.search(key):
             self._note(path.removesuffix(key_path("", key)) + "…", "file-secret")
         elif _SECRET_KEY.search(key):
             self._note(path, "file-secret")
         else:
-            near = difflib.get_close_matches(key, [*known], n=1, cutoff=0.5)
-            self._note(
-                path, "file-unknown-key", nearest="".join(near), known=", ".join(sorted(known))
-            )
+            near = "".join(difflib.get_close_matches(key, [*known], n=1, cutoff=0.5))
+            self._note(path, "file-unknown-key", nearest=near, known=", ".join(sorted(known)))
+            return near
+        return ""
 
     def _read(self, hint: Any, value: Any, path: str) -> Any:
         if get_origin(hint) is types.UnionType:  # ``X | None``

@@ -86,6 +86,11 @@ class DestinationChange:
     kind: ChangeKind
     differences: tuple[Difference, ...] = ()
 
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """As `destination_key`."""
+        return self.connection, self.target, self.entry
+
 
 @dataclass(frozen=True)
 class AccessChange:

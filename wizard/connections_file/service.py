@@ -246,9 +246,7 @@ class ConnectionsFileService:
 
     def _store_destinations(self, wanted: Wanted, plan: FilePlan) -> AppliedFile:
         """Store the destinations, and deliver to those whose connection has a usable grant."""
-        changed = {
-            (each.connection, each.target, each.entry): each.kind for each in plan.destinations
-        }
+        changed = {each.key: each.kind for each in plan.destinations}
         due = {destination_key(each) for each in plan.deliveries}
         consenting = {each.connection for each in plan.consents}
         stored = {destination_key(each): each for each in self._store.destinations.all()}

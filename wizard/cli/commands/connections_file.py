@@ -27,7 +27,7 @@ from wizard.cli.results.connections_file import (
 )
 from wizard.cli.terminal import Exit, Terminal, pass_terminal
 from wizard.connections_file.description import describe, summary
-from wizard.connections_file.document import ConnectionsFile, parse
+from wizard.connections_file.document import ConnectionsFile, ConnectionsFileError, parse
 from wizard.connections_file.export import to_document, to_toml
 from wizard.connections_file.plan import (
     AccessChange,
@@ -222,7 +222,15 @@ def read_document(terminal: Terminal, file: str) -> ConnectionsFile:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it isn’t text in UTF-8"
         raise fail("connections-file-unreadable", path=file, reason=str(reason)) from None
-    return parse(text, terminal.services.zoho)
+    try:
+        return parse(text, terminal.services.zoho)
+    except ConnectionsFileError as error:
+        if terminal.is_json:
+            raise
+        for each in error.problems:
+            terminal.renderer.print_note(f"{file}: {each.text}")
+        count = {"count": str(len(error.problems))}
+        raise fail("connections-file-invalid", **count) from None
 
 
 def _store_secret(
