@@ -166,7 +166,16 @@ def test_a_command_in_the_documentation_can_be_parsed(place: str, text: str) -> 
 def test_a_sample_that_is_not_run_says_why() -> None:
     for each in samples():
         assert each.reason_not_run == "" or each.language in LANGUAGES, each
-    others = {"text", "ini", "toml", "yaml", "mermaid", "{generated}", "{toctree}"}
+    others = {
+        "text",
+        "ini",
+        "toml",
+        "yaml",
+        "mermaid",
+        "{generated}",
+        "{toctree}",
+        "{literalinclude}",
+    }
     others |= {"java", "csharp", "ruby"}  # the page says that they weren’t run
     assert {each.language for each in samples()} <= LANGUAGES.keys() | others
 
