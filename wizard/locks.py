@@ -115,11 +115,12 @@ def hold_lock(
     stop_waiting_if: "Callable[[], bool]" = lambda: False,
 ) -> ExclusiveLock:
     """Hold a lock, or raise the temporary failure ``code`` about connection ``name``."""
+    return ExclusiveLock(path, lambda: refusal(code, name), timeout_seconds, stop_waiting_if)
 
-    def refusal() -> "WizardError":
-        from wizard.errors import WizardError
-        from wizard.model import Failure
 
-        return WizardError(Failure(code, temporary=True, sent=False, details={"name": name}))
+def refusal(code: str, name: str) -> "WizardError":
+    """The temporary failure ``code``: another process holds a lock of connection ``name``."""
+    from wizard.errors import WizardError
+    from wizard.model import Failure
 
-    return ExclusiveLock(path, refusal, timeout_seconds, stop_waiting_if)
+    return WizardError(Failure(code, temporary=True, sent=False, details={"name": name}))

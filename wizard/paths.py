@@ -29,10 +29,8 @@ APP_NAME = "zoho-wizard"
 CACHED_TOKEN_SUFFIX = ".token"  # noqa: S105 - no secret # ends the name of a cached access token
 
 VARIABLE_PREFIX = "ZOHO_WIZARD_"
-KNOWN_VARIABLES = tuple(
-    VARIABLE_PREFIX + name
-    for name in ("HOME", "SIMULATOR_URL", "PORT", "KEY_FILE", "BROWSER", "REMOTE")
-)
+_NAMES = ("HOME", "SIMULATOR_URL", "PORT", "KEY_FILE", "BROWSER", "REMOTE", "DATABASE_URL")
+KNOWN_VARIABLES = tuple(VARIABLE_PREFIX + name for name in _NAMES)
 CREDENTIALS_VARIABLE = "CREDENTIALS_DIRECTORY"
 """Set by systemd for a service with credentials (systemd.exec(5))."""
 KEY_CREDENTIAL = "zoho-wizard-key"
@@ -110,6 +108,13 @@ class Paths:
         """Whether this data directory uses a shared database, or did."""
         files = self.database_url_file, self.shared_store_marker
         return bool(self.given_database_url) or any(map(os.path.exists, files))
+
+    def with_database_url(self, url: str) -> "Paths":
+        """The same directories with the shared database at `url`."""
+        return Paths(
+            self.data_dir, self.config_dir, self.cache_dir, self.simulator_url, self.key_file, url,
+            self.is_key_credential,
+        )  # fmt: skip
 
     @property
     def token_dir(self) -> str:

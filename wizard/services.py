@@ -156,15 +156,17 @@ class Services:
 
     @_service
     def token_cache(self) -> "TokenCache":
-        from wizard.tokens.cached_tokens import TokenCache
+        from wizard.tokens.cached_tokens import SharedTokenCache, TokenCache
 
+        if self.store.database.is_shared:
+            return SharedTokenCache(self.paths, self.vault, self.store, self.clock)
         return TokenCache(self.paths, self.vault)
 
     @_service
     def locks(self) -> "ConnectionLocks":
         from wizard.tokens.cached_tokens import ConnectionLocks
 
-        return ConnectionLocks(self.paths)
+        return ConnectionLocks(self.paths, self.store.database)
 
     @_service
     def request_log(self) -> "RequestLog":
@@ -325,7 +327,7 @@ class Services:
             self.request_log,
             self.authorization,
             self.delivery,
-            self.paths,
+            self.locks,
             self.clock,
         )
 
@@ -361,7 +363,7 @@ class Services:
             self.checks,
             self.incidents,
             self.delivery,
-            self.paths,
+            self.locks,
             self.clock,
             self.settings.child_environment,
         )

@@ -110,7 +110,7 @@ def from_environment(
     """Read the settings from ``environ`` (None: this process's own), with ``changes``.
 
     Raises ``unknown-setting`` (such as a misspelled name), ``relative-path``, ``bad-port``,
-    ``bad-simulator-url`` or ``live-mode-under-simulator``.
+    ``bad-simulator-url``, ``database-password-in-url`` or ``live-mode-under-simulator``.
     """
     environ = {**(os.environ if environ is None else environ), **(changes or {})}
     for name in environ:
@@ -119,6 +119,8 @@ def from_environment(
             raise fail("unknown-setting", name=name, nearest=near, known=", ".join(KNOWN_VARIABLES))
     if name := relative_setting(environ):
         raise fail("relative-path", name=name, value=environ[name][:80])
+    if _has_password(environ.get("ZOHO_WIZARD_DATABASE_URL", "")):
+        raise fail("database-password-in-url")
     simulator_url = _simulator_url(environ.get("ZOHO_WIZARD_SIMULATOR_URL", ""))
     if simulator_url is None and trusts_simulator(environ):
         raise fail("live-mode-under-simulator", path=environ["SSL_CERT_FILE"])
@@ -182,6 +184,11 @@ def _management(environ: Mapping[str, str]) -> ServiceManagement:
         watchdog_seconds=int(microseconds) / 1e6 if is_for_us else 0.0,
         has_socket=environ.get("LISTEN_PID") == own and environ.get("LISTEN_FDS") == "1",
     )
+
+
+def _has_password(url: str) -> bool:
+    """Whether the URL of a database contains a password, also one that libpq couldn't use."""
+    return re.search(r"//[^/?]*:[^/?]*@|[?&](ssl)?password=", url) is not None
 
 
 def _port(text: str, default: int) -> int:

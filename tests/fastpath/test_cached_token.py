@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from wizard.fastpath import commands
+from wizard.fastpath import commands, token_file
 from wizard.model import AccessToken
 from wizard.paths import Paths
 from wizard.tokens.cached_tokens import TokenCache
@@ -91,6 +91,23 @@ def test_a_forged_later_expiry_takes_the_slow_path(
     expiry, refresh, rest = path.read_bytes().split(b" ", 2)
     path.write_bytes(b"%d %d %b" % (int(expiry) + 3600, int(refresh) + 3600, rest))
     assert served_token("crm", environ, now) is None
+
+
+def test_a_copy_of_a_shared_token_is_served_for_a_minute(
+    paths: Paths, vault: Vault, environ: dict[str, str]
+) -> None:
+    now = cache_token(paths, vault, 3600)
+    path, owner = Path(paths.token_file("crm")), paths.token_owner("crm")
+    cached = token_file.unpack(vault.key, owner, path.read_bytes())
+    copy = token_file.pack(vault.key, owner, cached, int(now))
+    path.write_bytes(copy)
+    assert served_token("crm", environ, now + 60) == "1000.access"
+    for later in (61, -61):  # the clock may have been set back
+        assert served_token("crm", environ, now + later) is None
+        assert served_token("crm", environ, now + later, min_ttl_seconds=120) is None
+        assert commands.cached_token("crm", environ, now + later, accept_due=True) is None
+    path.write_bytes(copy.replace(b" %d\n" % now, b" %d\n" % (now + 60)))
+    assert served_token("crm", environ, now + 61) is None, "the time is authenticated"
 
 
 @pytest.mark.parametrize("name", ["desk", "", "../config/key", "a\x00b", "crm\n", "é" * 200])

@@ -1,16 +1,24 @@
 """The shared database: what its sessions guarantee, what it refuses, what it survives."""
 
+import os
+import shutil
+import subprocess
 import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
 
 import psycopg
 import pytest
 from support.claims import over_rows
+from support.postgresql import UNPRIVILEGED_ID, USER, postgresql_server
 from support.records import CLIENT_ID, add_connections, make_connection, raises_failure
 from support.tokens import wait_for
 
 from wizard import paths as wizard_paths
-from wizard.errors import WizardError
+from wizard.errors import WizardError, fail
 from wizard.paths import Paths
 from wizard.store import Store
 from wizard.store.postgresql import Address, PostgresqlDatabase
@@ -226,3 +234,55 @@ def test_a_weaker_check_of_another_machine_is_refused(mode: str) -> None:
 def test_what_is_no_url_of_a_database_is_refused(url: str) -> None:
     with raises_failure("database-url-malformed"):
         Address.parse(url)
+
+
+@pytest.fixture(params=["transaction", "session"])
+def proxy_url(request: pytest.FixtureRequest, database_url: str) -> Iterator[str]:
+    """The URL of the database through PgBouncer in one of its modes."""
+    server, name = postgresql_server().directory, database_url.partition("@/")[2].partition("?")[0]
+    directory = Path(mkdtemp(prefix="zw-", dir=server.parent))
+    (directory / "users").write_text(f'"{USER}" ""\n')
+    (directory / "pgbouncer.ini").write_text(
+        f"""
+        [databases]
+        {name} = host={server}
+        [pgbouncer]
+        listen_addr =
+        unix_socket_dir = {directory}
+        auth_type = trust
+        auth_file = {directory}/users
+        pool_mode = {request.param}
+        ignore_startup_parameters = extra_float_digits
+        """
+    )
+    options: dict[str, Any] = {}
+    if os.geteuid() == 0:
+        options = {"user": UNPRIVILEGED_ID, "group": UNPRIVILEGED_ID}
+        shutil.chown(directory, UNPRIVILEGED_ID, UNPRIVILEGED_ID)
+    proxy = subprocess.Popen(
+        ["pgbouncer", "-q", directory / "pgbouncer.ini"], stderr=subprocess.DEVNULL, **options
+    )
+    wait_for(lambda: any(directory.glob(".s.PGSQL.*")))
+    yield database_url.replace(str(server), str(directory)) + "&port=6432"
+    proxy.kill()
+    proxy.wait()
+    shutil.rmtree(directory)
+
+
+@pytest.mark.needs("pgbouncer")
+def test_a_proxy_that_shares_sessions_is_refused(
+    paths: Paths, proxy_url: str, request: pytest.FixtureRequest
+) -> None:
+    paths.given_database_url = proxy_url
+    database = PostgresqlDatabase.open(paths)
+
+    def hold() -> AbstractContextManager[None]:
+        return database.shared_lock("crm", lambda: fail("refresh-under-way"), 0, lambda: False)
+
+    if "transaction" in request.node.name:
+        with raises_failure("database-pooled"), hold():
+            pass
+    else:
+        with hold(), raises_failure("refresh-under-way"), hold():
+            pass
+    database.close()

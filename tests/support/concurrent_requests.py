@@ -1,8 +1,10 @@
 """Processes that request one access token at the same moment."""
 
 import multiprocessing
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import cycle, islice
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from multiprocessing.synchronize import Barrier
@@ -14,6 +16,7 @@ import pytest
 from support.harness import settings_for
 from wizard.errors import WizardError
 from wizard.services import Services
+from wizard.settings import Settings
 from wizard.simulator.settings import FileClock
 
 PRELOADED = (
@@ -28,9 +31,9 @@ PROCESS_START_TIMEOUT_SECONDS = 180
 """Seconds for many processes to start on two busy cores."""
 
 
-def request_token(directory: Path, url: str, name: str, barrier: Barrier, results: Any) -> None:
+def request_token(settings: Settings, name: str, barrier: Barrier, results: Any) -> None:
     """In a process of its own: open the services, wait for the others, and send the token."""
-    with Services.open(settings_for(directory, url)) as services:
+    with Services.open(settings) as services:
         barrier.wait(PROCESS_START_TIMEOUT_SECONDS)
         results.put(services.tokens.access_token(name).value)
 
@@ -76,13 +79,16 @@ def forkserver_context() -> ForkServerContext:
     return context
 
 
-def request_tokens_concurrently(directory: Path, url: str, name: str, processes: int) -> list[str]:
-    """The access tokens that `processes` processes got for connection `name`."""
+def request_tokens_concurrently(
+    settings: Sequence[Settings], name: str, processes: int
+) -> list[str]:
+    """The access tokens that `processes` processes got for connection `name`; they take `settings`
+    in turn."""
     context = forkserver_context()
     together, answers = context.Barrier(processes), context.SimpleQueue()
     started = [
-        context.Process(target=request_token, args=(directory, url, name, together, answers))
-        for _ in range(processes)
+        context.Process(target=request_token, args=(own, name, together, answers))
+        for own in islice(cycle(settings), processes)
     ]
     for process in started:
         process.start()

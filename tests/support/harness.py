@@ -14,6 +14,7 @@ from wizard.paths import Paths
 from wizard.services import Services
 from wizard.settings import Settings
 from wizard.simulator.server import Simulator
+from wizard.vault import Vault
 
 ANNA, BOB, CARLA = "anna@zylker.example", "bob@zylker.example", "carla@zylker.example"
 FIRST_ORGANIZATION, SECOND_ORGANIZATION = "20091000001", "20091000002"
@@ -21,10 +22,10 @@ FIRST_ORGANIZATION, SECOND_ORGANIZATION = "20091000001", "20091000002"
 SCOPE = ("AaaServer.profile.READ", "ZohoCRM.modules.leads.READ", "ZohoCRM.org.READ")
 
 
-def settings_for(directory: Path, simulator_url: str) -> Settings:
+def settings_for(directory: Path, simulator_url: str, database_url: str = "") -> Settings:
     """Settings for services in `directory` that use only the simulator."""
     data, config, cache = (str(directory / each) for each in ("data", "config", "cache"))
-    paths = Paths(data, config, cache, simulator_url)
+    paths = Paths(data, config, cache, simulator_url, given_database_url=database_url)
     return Settings(paths=paths, simulator_url=simulator_url, port=8733, browser_path=None)
 
 
@@ -134,9 +135,11 @@ def query_parameters(url: str) -> list[tuple[str, str]]:
 
 
 @pytest.fixture
-def harness(zoho_simulator: Simulator, tmp_path: Path) -> Iterator[Harness]:
+def harness(zoho_simulator: Simulator, tmp_path: Path, database_url: str) -> Iterator[Harness]:
     """New services with a new simulated Zoho, on Zoho's clock."""
-    settings = settings_for(tmp_path, zoho_simulator.url)
+    settings = settings_for(tmp_path, zoho_simulator.url, database_url)
+    settings.paths.prepare()
+    Vault.open(settings.paths, for_new_store=bool(database_url))
 
     # Waiting advances the shared clock and takes no real time.
     def sleep(seconds: float) -> None:

@@ -23,7 +23,7 @@ def test_all_processes_at_the_moment_of_expiry_make_one_refresh(
     harness.services.token_cache.remove("crm")
     harness.controls.clear_journal()
     harness.controls.inject_fault("slow", endpoint="oauth/v2/token", seconds=0.3)
-    tokens = request_tokens_concurrently(harness.directory, harness.simulator.url, "crm", processes)
+    tokens = request_tokens_concurrently([harness.services.settings], "crm", processes)
     assert len(tokens) == processes
     assert len(set(tokens)) == 1
     assert len(harness.refresh_requests()) == 1
@@ -81,7 +81,7 @@ def test_after_the_refreshing_process_is_killed_the_next_one_continues(harness: 
     context = forkserver_context()
     alone, answers = context.Barrier(1), context.SimpleQueue()
     holder = context.Process(
-        target=request_token, args=(harness.directory, harness.simulator.url, "crm", alone, answers)
+        target=request_token, args=(harness.services.settings, "crm", alone, answers)
     )
     holder.start()
     wait_for(lambda: not harness.controls.state()["faults"])  # its request has arrived

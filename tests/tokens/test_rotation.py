@@ -125,7 +125,7 @@ def test_a_caller_that_read_the_grant_earlier_sends_the_stored_refresh_token(
 def test_many_processes_without_a_cached_token_make_one_refresh_and_one_rotation(
     rotating: Harness,
 ) -> None:
-    tokens = request_tokens_concurrently(rotating.directory, rotating.simulator.url, "crm", 12)
+    tokens = request_tokens_concurrently([rotating.services.settings], "crm", 12)
     assert len(set(tokens)) == 1
     assert len(rotating.refresh_requests()) == 1
     assert is_accepted(rotating, current_grant(rotating))

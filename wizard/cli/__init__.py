@@ -40,6 +40,9 @@ ENVIRONMENT_VARIABLES: Mapping[str, str] = {
     "directories of the system, which `zoho-wizard status` shows.",
     "ZOHO_WIZARD_KEY_FILE": "Read the encryption key from this file, and don’t use the keyring. "
     "Default: the keyring, or `key` in the configuration directory.",
+    "ZOHO_WIZARD_DATABASE_URL": "Use the shared PostgreSQL database at this URL, which must not "
+    "contain a password. Default: what `database use` wrote to the configuration, else a local "
+    "file.",
     "ZOHO_WIZARD_PORT": "Serve the web app on this port, which is part of the redirect URI. "
     "Default: 8723, or 8733 with a simulator.",
     "ZOHO_WIZARD_BROWSER": "Open pages, and the assisted window, in this Chrome, Edge or Chromium. "
@@ -334,6 +337,9 @@ class Commands(LazyGroup):
                 "commands.status",
                 "status",
                 "Show storage paths, the encryption key and the version.",
+            ),
+            "database": LazyCommand(
+                "commands.database", "database", "Share one database between machines."
             ),
             "backup": LazyCommand(
                 "commands.backup", "backup", "Write everything into one encrypted file."

@@ -201,7 +201,7 @@ def cached_token(
             serves = token_file.is_usable(expires_at, issued_at, now, min_ttl_seconds or 0)
         else:
             serves = token_file.is_fresh(expires_at, refresh_at, issued_at, now)
-        if not serves:
+        if not (serves and token_file.is_confirmed(content, now)):
             return None
         key = cipher.load_key(here.key_file, here.is_key_credential)
         return token_file.unpack(key, here.token_owner(name), content)

@@ -1,6 +1,7 @@
 """The file of a cached access token.
 
-``<expiry> <refresh> <issue> <generation>\\n`` in ASCII, then the ciphertext of the fields of
+``<expiry> <refresh> <issue> <generation>\\n`` in ASCII, in a copy of a token of a shared store with
+the time when it was confirmed, then the ciphertext of the fields of
 `CachedToken`, separated by NUL. The times (seconds since 1970), the generation and the owner
 (connection and Zoho environment) are authenticated: a file that was moved to a different
 connection, or whose expiry was changed, can't be decrypted.
@@ -22,6 +23,9 @@ MIN_TTL_SECONDS = 120
 
 MAX_TTL_SECONDS = 30 * 60
 """The maximum of ``--min-ttl``: with more, nearly every call would refresh."""
+CONFIRMED_SECONDS = 60
+"""A copy of a token of a shared store is served for so long without asking the store: another
+machine may have reported that Zoho rejected it."""
 
 CLOCK_TOLERANCE_SECONDS = 60
 """If the clock goes back by no more than this, stored times are still trusted."""
@@ -92,11 +96,13 @@ def read(path: str) -> bytes:
         os.close(descriptor)
 
 
-def pack(key: bytes, owner: str, token: CachedToken) -> bytes:
-    """The content of the file."""
+def pack(key: bytes, owner: str, token: CachedToken, confirmed_at: int = 0) -> bytes:
+    """The content of the file. ``confirmed_at`` makes it a copy of a token of a shared store."""
     header = b"%d %d %d %d" % (
         token.expires_at, token.refresh_at, token.issued_at, token.generation
     )  # fmt: skip
+    if confirmed_at:
+        header += b" %d" % confirmed_at
     fields = (
         token.access_token, token.api_domain, token.location, token.document, token.variables
     )  # fmt: skip
@@ -107,8 +113,15 @@ def pack(key: bytes, owner: str, token: CachedToken) -> bytes:
 def parse_header(content: bytes) -> tuple[int, int, int, int]:
     """Expiry, refresh, issue and generation, not authenticated yet. Raises ValueError."""
     header = content[:_MAX_HEADER_BYTES].partition(b"\n")[0]
-    expires_at, refresh_at, issued_at, generation = header.split(b" ")
+    expires_at, refresh_at, issued_at, generation = header.split(b" ")[:4]
     return int(expires_at), int(refresh_at), int(issued_at), int(generation)
+
+
+def is_confirmed(content: bytes, now: float) -> bool:
+    """Whether the file is no copy, or one that is new enough at ``now`` (seconds since 1970).
+    Raises ValueError."""
+    confirmed_at = content[:_MAX_HEADER_BYTES].partition(b"\n")[0].split(b" ")[4:]
+    return not confirmed_at or abs(now - int(confirmed_at[0])) <= CONFIRMED_SECONDS
 
 
 def unpack(key: bytes, owner: str, content: bytes) -> CachedToken:

@@ -11,7 +11,6 @@ from typing import Any
 from wizard.delivery.service import DeliveryService
 from wizard.diagnosis.incidents import Incident, Incidents
 from wizard.errors import WizardError, fail
-from wizard.locks import hold_lock
 from wizard.model import Clock, Failure, Grant, GrantState
 from wizard.monitoring.checks import CheckResult, ConnectionChecker, WaitUntil
 from wizard.monitoring.notifications import (
@@ -25,9 +24,9 @@ from wizard.monitoring.notifications import (
     repeated_notifications,
     sample_notification,
 )
-from wizard.paths import Paths
 from wizard.serialization import to_json_value
 from wizard.store import ConnectionOverview, Store
+from wizard.tokens.cached_tokens import ConnectionLocks
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +66,7 @@ class MonitoringService:
         checks: ConnectionChecker,
         incidents: Incidents,
         delivery: DeliveryService,
-        paths: Paths,
+        locks: ConnectionLocks,
         clock: Clock,
         environment: Mapping[str, str],
     ) -> None:
@@ -75,7 +74,7 @@ class MonitoringService:
         self._checks = checks
         self._incidents = incidents
         self._delivery = delivery
-        self._paths = paths
+        self._locks = locks
         self._clock = clock
         self._notifier = Notifier(store, clock, environment)
         self._attempted_at: dict[str, datetime] = {}
@@ -205,8 +204,7 @@ class MonitoringService:
 
     def _lock(self, timeout_seconds: float, name: str = "") -> AbstractContextManager[None]:
         """Hold the lock for notifying; raises ``notification-under-way``."""
-        path = self._paths.lock_file(":notifications")
-        return hold_lock(path, timeout_seconds, "notification-under-way", name)
+        return self._locks.notifications(timeout_seconds, name)
 
     def _is_still_rejected(self, mark: str) -> bool:
         """Whether the grant in `mark` is current and still needs re-authorization."""

@@ -14,10 +14,8 @@ from datetime import datetime, timedelta
 from wizard.authorization import AuthorizationService
 from wizard.delivery.service import DeliveryService
 from wizard.errors import WizardError, fail
-from wizard.locks import hold_lock
 from wizard.model import Clock, Grant, GrantState, is_same_email
 from wizard.model.states import ItemState
-from wizard.paths import Paths
 from wizard.reauthorization.plan import (
     ItemSnapshot,
     NextAction,
@@ -40,6 +38,7 @@ from wizard.store import (
     StoredReauthorization,
     StoredReauthorizationItem,
 )
+from wizard.tokens.cached_tokens import ConnectionLocks
 from wizard.tokens.request_log import RequestLog
 from wizard.tokens.service import TokenService
 from wizard.verification.steps import SUSPECTED_REJECTION
@@ -62,13 +61,13 @@ class ReauthorizationService:
         request_log: RequestLog,
         authorization: AuthorizationService,
         delivery: DeliveryService,
-        paths: Paths,
+        locks: ConnectionLocks,
         clock: Clock,
     ) -> None:
         self._store = store
         self._request_log = request_log
         self._authorization = authorization
-        self._paths = paths
+        self._locks = locks
         self._clock = clock
         self._swap = Swap(store, tokens, delivery, clock)
 
@@ -244,12 +243,7 @@ class ReauthorizationService:
     def continue_after_verification(self, name: str) -> None:
         """Continue with connection `name` if it is being re-authorized: accept the expected new
         account, deliver the new grant, revoke the replaced one. Safe to call again at any time."""
-        with hold_lock(
-            f"{self._paths.lock_file(name)}.swap",
-            _SWAP_LOCK_TIMEOUT_SECONDS,
-            "swap-under-way",
-            name,
-        ):
+        with self._locks.swap(name, _SWAP_LOCK_TIMEOUT_SECONDS):
             reauthorization = self._store.reauthorizations.current()
             items = reauthorization.items if reauthorization else ()
             item = next((each for each in items if each.connection == name), None)

@@ -29,7 +29,13 @@ from wizard.store.connections import (
 )
 from wizard.store.database import Database, insert_if_absent, open_database
 from wizard.store.destinations import CONFIGURED_FIELDS, Destination, DestinationRepository
-from wizard.store.grants import ACTIVE_STATES, GrantRepository, Rejection, RejectionRepository
+from wizard.store.grants import (
+    ACTIVE_STATES,
+    AccessTokenRepository,
+    GrantRepository,
+    Rejection,
+    RejectionRepository,
+)
 from wizard.store.history import (
     UNANSWERED,
     EventRepository,
@@ -82,6 +88,7 @@ class Store:
     def __init__(self, database: Database, vault: Vault) -> None:
         self.database = database
         self._vault = vault
+        self.access_tokens = AccessTokenRepository(database, vault)
         self.access_permissions = AccessPermissionRepository(database, vault)
         self.attempts = AttemptRepository(database, vault)
         self.clients = ClientRepository(database, vault)
@@ -113,6 +120,7 @@ class Store:
         store = cls(open_database(paths), vault)
         try:
             store._initialize(zoho_instance)
+            store.database.record_use(paths)
         except BaseException:
             store.close()
             raise

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 from sqlalchemy import Connection, Engine, Table, Update, insert
 from sqlalchemy.dialects import sqlite
 
-from wizard.errors import Conflict, fail
+from wizard.errors import Conflict, WizardError, fail
 from wizard.model import Failure
 from wizard.paths import Paths
 from wizard.vault import Vault
@@ -71,6 +71,24 @@ class Database(ABC):
     @abstractmethod
     def defer_foreign_keys(self, connection: Connection) -> None:
         """Check foreign keys only at the end of this transaction."""
+
+    @abstractmethod
+    def record_use(self, paths: Paths) -> None:
+        """Record in a data directory that it uses this shared database."""
+
+    @abstractmethod
+    def shared_lock(
+        self,
+        name: str,
+        refusal: Callable[[], WizardError],
+        timeout_seconds: float,
+        stop_waiting_if: Callable[[], bool],
+    ) -> AbstractContextManager[None]:
+        """Hold a lock on all machines that use the database; the caller holds it on this one.
+
+        Raises what `refusal` returns if another machine has it for longer than `timeout_seconds`,
+        or `stop_waiting_if` becomes true.
+        """
 
     @abstractmethod
     def _begin_read(self) -> AbstractContextManager[Connection]: ...

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Update,
     and_,
     cast,
+    delete,
     func,
     select,
     update,
@@ -48,6 +49,7 @@ from wizard.vault import Vault, labels
 
 _T = schema.grants
 _CONNECTIONS = schema.connections
+_ACCESS_TOKENS = schema.access_tokens
 _REJECTIONS = schema.rejections
 _REJECTED_TOKENS = schema.rejected_refresh_tokens
 _EVENTS = schema.events.c
@@ -436,6 +438,31 @@ class Rejection:
     """No new access token has been issued since."""
     forced_at: datetime | None
     """When an access token was last replaced before its time."""
+
+
+class AccessTokenRepository(Repository):
+    """The cached access tokens of a shared store, each sealed as in its file, by connection."""
+
+    def get(self, connection: str) -> bytes | None:
+        """The sealed access token of `connection`."""
+        return self.database.of_each("access tokens", self._load, connection)
+
+    def _load(self, names: Collection[str]) -> dict[str, bytes]:
+        query = select(_ACCESS_TOKENS).where(_ACCESS_TOKENS.c.name.in_(names))
+        with self.database.read() as c:
+            return {row.name: row.sealed for row in c.execute(query)}
+
+    def put(self, connection: str, sealed: bytes) -> None:
+        """Replace the access token of `connection`; does nothing if that was removed."""
+        with self.database.write() as c:
+            known = c.scalar(select(_CONNECTIONS.c.name).where(_CONNECTIONS.c.name == connection))
+            if known is not None:
+                insert_or_update(c, _ACCESS_TOKENS, {"name": connection}, sealed=sealed)
+
+    def remove(self, connection: str) -> None:
+        """Remove the access token of `connection`."""
+        with self.database.write() as c:
+            c.execute(delete(_ACCESS_TOKENS).where(_ACCESS_TOKENS.c.name == connection))
 
 
 class RejectionRepository(Repository):

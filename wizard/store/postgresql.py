@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from secrets import token_hex
-from typing import Any
+from typing import Any, LiteralString
 from urllib.parse import parse_qsl, urlencode
 
 from sqlalchemy import (
@@ -55,6 +55,7 @@ MIGRATIONS: tuple[Migration, ...] = ()
 LOCK_TIMEOUT_SECONDS = 5
 """No transaction includes a network call, so a longer wait is an error."""
 CONNECT_TIMEOUT_SECONDS = 5
+POLL_INTERVAL_SECONDS = 0.1
 IDLE_SECONDS = 1.0
 """After this time, an open connection is tried before it is used: the server may have restarted."""
 
@@ -81,6 +82,19 @@ _SET_UP_SESSION = f"""
         CASE WHEN current_setting('synchronous_commit') IN ('off', 'local')
             THEN set_config('synchronous_commit', 'on', false) END,
         current_setting('fsync')
+"""
+_KEEP_SESSION = """
+    SELECT set_config('idle_session_timeout', '0', false),
+        set_config('tcp_keepalives_idle', '10', false),
+        set_config('tcp_keepalives_interval', '5', false),
+        set_config('tcp_keepalives_count', '3', false)
+"""
+"""The server ends the session of a machine that lost its power before others stop waiting."""
+_PID = "SELECT pg_backend_pid()"
+_HOLDS_LOCK = """
+    SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted
+        AND pid = pg_backend_pid() AND objsubid = 1
+        AND (classid::bigint << 32 | objid::bigint) = %s)
 """
 _TABLES = text("""
     SELECT relname FROM pg_catalog.pg_class
@@ -172,7 +186,9 @@ class PostgresqlDatabase(Database):
         database = cls(Address.parse(paths.database_url))
         try:
             database._open(migrations, may_create=may_create)
-            database._mark(paths)
+            if paths.shared_store_id not in ("", database.id):
+                marker = paths.shared_store_marker
+                raise fail("database-replaced", path=database.path, marker=marker)
         except BaseException:
             database.close()
             raise
@@ -204,10 +220,54 @@ class PostgresqlDatabase(Database):
     def defer_foreign_keys(self, connection: Connection) -> None:
         connection.exec_driver_sql("SET CONSTRAINTS ALL DEFERRED")
 
+    @contextmanager
+    def shared_lock(
+        self,
+        name: str,
+        refusal: Callable[[], WizardError],
+        timeout_seconds: float,
+        stop_waiting_if: Callable[[], bool],
+    ) -> Iterator[None]:
+        end = time.monotonic() + timeout_seconds
+        with self._translate_errors():
+            own = psycopg.connect(**self.address.parameters, autocommit=True)
+        try:
+            with self._translate_errors():
+                self._require_session(own)
+                while not _scalar(own, "SELECT pg_try_advisory_lock(%s)", self.lock_key(name)):
+                    if time.monotonic() >= end or stop_waiting_if():
+                        raise refusal()
+                    time.sleep(POLL_INTERVAL_SECONDS)
+                if not _scalar(own, _HOLDS_LOCK, self.lock_key(name)):
+                    raise fail("database-pooled", path=self.path)
+            yield
+        finally:
+            own.close()  # releases the lock, as the end of the process does
+
+    def _require_session(self, own: "psycopg.Connection[Any]") -> None:
+        """Set up a connection that holds a lock. Raises ``database-pooled`` if it doesn't have a
+        session of its own, because a proxy gives it one for each transaction."""
+        own.execute(_KEEP_SESSION)
+        before = _scalar(own, _PID)
+        with self.read() as other:  # gets the server's session that `own` used last, if it can
+            theirs = other.exec_driver_sql(_PID).scalar_one()
+            after = _scalar(own, _PID)
+        if before != after or before == theirs:
+            raise fail("database-pooled", path=self.path)
+
     def lock_key(self, name: str) -> int:
         """The key of an advisory lock of this store."""
         digest = hashlib.sha256(f"zoho-wizard\0{self.id}\0{name}".encode()).digest()
         return int.from_bytes(digest[:8], signed=True)
+
+    def record_use(self, paths: Paths) -> None:
+        if paths.shared_store_id == self.id:
+            return
+        try:
+            files.replace(paths.shared_store_marker, f"{self.id}\n".encode())
+        except OSError as error:
+            details = {"path": paths.shared_store_marker, "reason": error.strerror or ""}
+            raise fail("store-unwritable", **details) from error
 
     @contextmanager
     def _begin_read(self) -> Iterator[Connection]:
@@ -258,19 +318,6 @@ class PostgresqlDatabase(Database):
         _IDENTITY.create(connection)
         connection.execute(insert(_IDENTITY).values(version=newest, id=token_hex(16)))
 
-    def _mark(self, paths: Paths) -> None:
-        """Record in the data directory which store it uses. Raises ``database-replaced`` if that is
-        another one, whose access tokens are still cached."""
-        known = paths.shared_store_id
-        if known and known != self.id:
-            raise fail("database-replaced", path=self.path, marker=paths.shared_store_marker)
-        if not known:
-            try:
-                files.replace(paths.shared_store_marker, f"{self.id}\n".encode())
-            except OSError as error:
-                details = {"path": paths.shared_store_marker, "reason": error.strerror or ""}
-                raise fail("store-unwritable", **details) from error
-
     @contextmanager
     def _translate_errors(self) -> Iterator[None]:
         try:
@@ -288,6 +335,11 @@ class PostgresqlDatabase(Database):
             details = {"path": self.path, "reason": reason}
             is_temporary = code in ("store-locked", "database-unreachable")
             raise WizardError(Failure(code, temporary=is_temporary, details=details)) from error
+
+
+def _scalar(connection: "psycopg.Connection[Any]", statement: LiteralString, *values: Any) -> Any:
+    row = connection.execute(statement, values).fetchone()
+    return row[0] if row else None
 
 
 def _prepare_connections(database: PostgresqlDatabase) -> None:

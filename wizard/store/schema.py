@@ -396,6 +396,15 @@ rejections = Table(
     Column("forced_at", UtcDateTime),
 )
 
+# Only in a shared store: what its machines copy into their files of cached access tokens.
+access_tokens = Table(
+    "access_tokens",
+    metadata,
+    Column("name", ForeignKey(connections.c.name, ondelete="CASCADE"), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+    info={"is_shared": True},
+)
+
 shared_grants = Table(
     "shared_grants",
     metadata,
@@ -445,7 +454,8 @@ def creation_statements(engine: str = "sqlite") -> tuple[str, ...]:
         return str(ddl.compile(dialect=mock.dialect))
 
     tables = metadata if engine == "sqlite" else _tables_of_postgresql()
-    tables.create_all(mock, checkfirst=False)
+    wanted = [each for each in tables.sorted_tables if engine != "sqlite" or not each.info]
+    tables.create_all(mock, wanted, checkfirst=False)
     return (*_FUNCTIONS, *statements) if engine == "postgresql" else tuple(statements)
 
 

@@ -13,7 +13,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from tempfile import TemporaryDirectory, TemporaryFile
 from typing import cast
 
@@ -263,6 +263,18 @@ class SqliteDatabase(Database):
         with self.write_own() as own:
             for statement, rows in statements:
                 own.executemany(statement, rows).close()
+
+    def record_use(self, paths: Paths) -> None:
+        """Does nothing: the file is in the data directory."""
+
+    def shared_lock(
+        self,
+        name: str,
+        refusal: Callable[[], WizardError],
+        timeout_seconds: float,
+        stop_waiting_if: Callable[[], bool],
+    ) -> AbstractContextManager[None]:
+        return nullcontext()  # no other machine uses it
 
     def defer_foreign_keys(self, connection: Connection) -> None:
         connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")  # ends with the transaction

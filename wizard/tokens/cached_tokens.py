@@ -8,8 +8,9 @@ the data directory, so it works between processes, and ends with its process.
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -18,16 +19,18 @@ from wizard.errors import WizardError
 from wizard.fastpath import token_file
 from wizard.fastpath.token_file import (
     CLOCK_TOLERANCE_SECONDS,
+    CONFIRMED_SECONDS,
     MIN_TTL_SECONDS,
     CachedToken,
     is_fresh,
 )
-from wizard.locks import hold_lock
+from wizard.locks import hold_lock, refusal
 from wizard.model import AccessToken, Account, Clock, Event, Grant, GrantState
 from wizard.oauth import TokenResponse
 from wizard.paths import Paths
 from wizard.serialization import to_json
 from wizard.store import Rejection, Store
+from wizard.store.database import Database
 from wizard.tokens.request_log import RequestLog, wait
 from wizard.vault import Vault
 from wizard.zoho import DataCenter, Zoho, products_of
@@ -37,29 +40,67 @@ LOCK_TIMEOUT_SECONDS = 65.0
 
 
 class ConnectionLocks:
-    """The locks of a connection, each held by one thread of one process at a time."""
+    """The locks of a connection, each held by one thread of one process at a time, on all machines
+    that share the store."""
 
-    def __init__(self, paths: Paths) -> None:
+    def __init__(self, paths: Paths, database: Database) -> None:
         self._paths = paths
+        self._database = database
 
     def refresh(
         self, name: str, *, wait: bool = True, stop_waiting_if: Callable[[], bool] = lambda: False
     ) -> AbstractContextManager[None]:
         """Hold the lock for changing the tokens of connection `name`; raises
         ``refresh-under-way``."""
-        path, timeout_seconds = self._paths.lock_file(name), LOCK_TIMEOUT_SECONDS if wait else 0
-        return hold_lock(path, timeout_seconds, "refresh-under-way", name, stop_waiting_if)
+        timeout_seconds = LOCK_TIMEOUT_SECONDS if wait else 0
+        return self._hold(name, "", "refresh-under-way", timeout_seconds, stop_waiting_if)
 
     def verification(self, name: str) -> AbstractContextManager[None]:
         """Hold the lock for verifying `name`; raises ``verification-under-way`` at once."""
-        return hold_lock(f"{self._paths.lock_file(name)}.verify", 0, "verification-under-way", name)
+        return self._hold(name, ".verify", "verification-under-way", 0)
 
     def exchange(self, name: str, *, wait: bool = True) -> AbstractContextManager[None]:
         """Hold the lock for exchanging a code of connection `name`, from the intent to the stored
         grant; raises ``exchange-under-way``. If an intent is stored and the lock is free, the
         process that stored it has died."""
-        path, timeout_seconds = self._paths.lock_file(name), LOCK_TIMEOUT_SECONDS if wait else 0
-        return hold_lock(f"{path}.exchange", timeout_seconds, "exchange-under-way", name)
+        timeout_seconds = LOCK_TIMEOUT_SECONDS if wait else 0
+        return self._hold(name, ".exchange", "exchange-under-way", timeout_seconds)
+
+    def swap(self, name: str, timeout_seconds: float) -> AbstractContextManager[None]:
+        """Hold the lock for continuing the re-authorization of `name`; raises
+        ``swap-under-way``."""
+        return self._hold(name, ".swap", "swap-under-way", timeout_seconds)
+
+    def notifications(self, timeout_seconds: float, name: str) -> AbstractContextManager[None]:
+        """Hold the lock for notifying, about `name` or about all; raises
+        ``notification-under-way``."""
+        code, key = "notification-under-way", ":notifications"
+        return self._hold(key, "", code, timeout_seconds, about=name)
+
+    @contextmanager
+    def _hold(
+        self,
+        key: str,
+        suffix: str,
+        code: str,
+        timeout_seconds: float,
+        stop_waiting_if: Callable[[], bool] = lambda: False,
+        about: str | None = None,
+    ) -> Iterator[None]:
+        """Hold a lock, first on this machine, so that only one process of it waits for others."""
+        name = key if about is None else about
+        end = time.monotonic() + timeout_seconds
+        path = f"{self._paths.lock_file(key)}{suffix}"
+        with (
+            hold_lock(path, timeout_seconds, code, name, stop_waiting_if),
+            self._database.shared_lock(
+                f"{key}{suffix}",
+                lambda: refusal(code, name),
+                end - time.monotonic(),
+                stop_waiting_if,
+            ),
+        ):
+            yield
 
 
 class TokenCache:
@@ -73,8 +114,7 @@ class TokenCache:
         """The cached token of connection ``name``, expired or not; None if there is none, or if the
         file is damaged or belongs to a different connection or key."""
         try:
-            content = token_file.read(self._paths.token_file(name))
-            cached = token_file.unpack(self._vault.key, self._paths.token_owner(name), content)
+            cached = self._unpack(name, self._read(name))
         except (OSError, ValueError):
             return None
         return AccessToken(
@@ -106,13 +146,24 @@ class TokenCache:
             document,
             "\n".join(f"{name}={value}" for name, value in (variables or {}).items()),
         )
-        owner, path = (
-            self._paths.token_owner(token.connection),
-            self._paths.token_file(token.connection),
-        )
-        content = token_file.pack(self._vault.key, owner, cached)
+        self._store(token.connection, cached)
+
+    def _read(self, name: str) -> bytes:
+        """The sealed token of connection ``name``. Raises OSError, ValueError."""
+        return token_file.read(self._paths.token_file(name))
+
+    def _unpack(self, name: str, content: bytes) -> CachedToken:
+        """Raises ValueError."""
+        return token_file.unpack(self._vault.key, self._paths.token_owner(name), content)
+
+    def _pack(self, name: str, cached: CachedToken, confirmed_at: int = 0) -> bytes:
+        owner = self._paths.token_owner(name)
+        return token_file.pack(self._vault.key, owner, cached, confirmed_at)
+
+    def _store(self, name: str, cached: CachedToken) -> None:
+        path = self._paths.token_file(name)
         with suppress(OSError):
-            files.replace(path, content, is_durable=False, temporary=f"{path}.new")
+            files.replace(path, self._pack(name, cached), is_durable=False, temporary=f"{path}.new")
 
     def remove(self, name: str) -> None:
         """Remove the cached token of connection ``name``. Call it under the connection's lock.
@@ -125,6 +176,51 @@ class TokenCache:
         except OSError:
             with suppress(OSError):
                 os.truncate(path, 0)
+
+
+class SharedTokenCache(TokenCache):
+    """Cached access tokens of a shared store, with a copy of each in the file, which the fast path
+    serves for `CONFIRMED_SECONDS`."""
+
+    def __init__(self, paths: Paths, vault: Vault, store: Store, clock: Clock) -> None:
+        super().__init__(paths, vault)
+        self._database = store.database
+        self._shared = store.access_tokens
+        self._clock = clock
+
+    def remove(self, name: str) -> None:
+        """Remove the cached token of connection ``name``, here and on the other machines. Call it
+        under the connection's lock. Raises `WizardError` if the store can't be written."""
+        super().remove(name)
+        self._shared.remove(name)
+
+    def _read(self, name: str) -> bytes:
+        at = int(self._clock().timestamp())
+        content = self._shared.get(name)
+        if content is None:
+            raise FileNotFoundError
+        if not self._database.is_snapshot:
+            self._confirm(name, content, at)
+        return content
+
+    def _confirm(self, name: str, content: bytes, at: int) -> None:
+        """Replace a copy that is due, with the token that the store had at `at`."""
+        path, cached = self._paths.token_file(name), self._unpack(name, content)
+        with suppress(OSError, ValueError):
+            copy = token_file.read(path)
+            is_same = self._unpack(name, copy).access_token == cached.access_token
+            if is_same and token_file.is_confirmed(copy, at + CONFIRMED_SECONDS / 2):
+                return
+        with suppress(OSError):
+            files.replace(path, self._pack(name, cached, at), is_durable=False)
+        if self._shared.get(name) != content:  # removed or replaced meanwhile
+            super().remove(name)
+
+    def _store(self, name: str, cached: CachedToken) -> None:
+        at, content = int(self._clock().timestamp()), self._pack(name, cached)
+        with suppress(WizardError):
+            self._shared.put(name, content)
+            self._confirm(name, content, at)
 
 
 @dataclass(frozen=True)

@@ -176,6 +176,22 @@ class Vault:
         with ExclusiveLock(lock, lambda: WizardError(failure), _LOCK_TIMEOUT_SECONDS):
             return _load_or_create(paths, keyring, outcome, for_new_store=for_new_store)
 
+    @classmethod
+    def with_key(cls, paths: Paths, key: bytes) -> "Vault":
+        """The vault with a key of another machine, which `keep` stores in the key file."""
+        return cls(key, KeyStorage("key-file", "weak", paths.key_file))
+
+    def keep(self, paths: Paths) -> None:
+        """Store the key in the key file. Raises ``key-taken`` if there is a different one,
+        ``key-unreadable``."""
+        try:
+            _write_key(paths, self.key)
+        except FileExistsError:
+            if _from_file(paths).key != self.key:
+                raise fail("key-taken", path=paths.key_file) from None
+        except OSError as error:
+            raise _key_unreadable(paths.key_file, error) from error
+
     def tolerant(self) -> "Vault":
         """The same vault for what is only shown: a damaged value is empty, so that one of them
         doesn't hide all the others."""
@@ -251,10 +267,14 @@ def _create_key(paths: Paths, keyring: Keyring | None) -> Vault:
         except KeyringUnavailable:
             key = cipher.new_key()  # that keyring may have written the first one anywhere
     try:
-        files.create_whole(paths.key_file, f"{cipher.key_to_text(key)}\n".encode("ascii"))
+        _write_key(paths, key)
     except OSError as error:
         raise _key_unreadable(paths.key_file, error) from error
     return _from_file(paths)
+
+
+def _write_key(paths: Paths, key: bytes) -> None:
+    files.create_whole(paths.key_file, f"{cipher.key_to_text(key)}\n".encode("ascii"))
 
 
 def _from_file(paths: Paths) -> Vault:

@@ -1,4 +1,4 @@
-"""Files that a passphrase encrypts, without a key of this computer: backups and client files.
+"""Files that a passphrase encrypts: backups, client files, and the key for another machine.
 
 ``magic | costs (3) | salt (16) | length (8) | check (16) | nonce (12) | ciphertext | digest (32)``:
 scrypt (RFC 7914) derives a key from the passphrase, and AES-256-GCM encrypts the content with it.
@@ -146,6 +146,17 @@ CLIENT_FILE = EncryptedFileKind(
     unreadable="client-file-unreadable",
     unwritable="client-file-unwritable",
     taken="client-file-taken",
+)
+
+KEY_FILE = EncryptedFileKind(
+    magic=b"zoho-wizard key\x01",
+    max_bytes=1024,
+    not_one="key-file-not-one",
+    cut_short="key-file-cut-short",
+    damaged="key-file-damaged",
+    unreadable="key-file-unreadable",
+    unwritable="key-file-unwritable",
+    taken="key-file-taken",
 )
 
 

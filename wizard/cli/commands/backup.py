@@ -199,7 +199,8 @@ def _open_services(terminal: Terminal, *, is_confirmed: bool) -> tuple[Services,
     try:
         return terminal.services, StoreContents()
     except WizardError as error:
-        if error.failure.kind is not FailureKind.KEY:
+        # Where a store is shared, other machines may have its key.
+        if error.failure.kind is not FailureKind.KEY or terminal.settings.paths.uses_shared_store:
             raise
         if not is_confirmed:
             terminal.renderer.print_explanation(terminal.explain(error.failure))
@@ -222,7 +223,8 @@ def _recovered_backup(
     try:
         terminal.services.store.connections.all()
     except WizardError as error:
-        if error.failure.kind is not FailureKind.KEY:
+        # Where a store is shared, other machines may have its key.
+        if error.failure.kind is not FailureKind.KEY or terminal.settings.paths.uses_shared_store:
             raise
     else:
         raise fail("key-in-order", key_storage=terminal.services.vault.key_storage.detail)

@@ -59,6 +59,8 @@ from wizard.cli.results.destinations import (
 from wizard.cli.results.installation import (
     BackupFile,
     CompletionScript,
+    DatabaseInUse,
+    ExportedKey,
     Metrics,
     RestoreReport,
     SchemaList,
@@ -142,6 +144,8 @@ RESULTS: Mapping[str, tuple[Any, ...]] = {
     "demo": (SimulatorEvent,),
     "compare": (ComparisonReport,),
     "status": (Status, Metrics),
+    "database use": (DatabaseInUse,),
+    "database export-key": (ExportedKey,),
     "backup": (BackupFile,),
     "restore": (RestoreReport, SharedGrantsForgotten),
     "completion": (CompletionScript,),

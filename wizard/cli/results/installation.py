@@ -228,6 +228,25 @@ class BackupFile:
 
 
 @dataclass(frozen=True)
+class DatabaseInUse:
+    """The result of `database use`."""
+
+    database: str
+    """Its address, without the user and the options."""
+    is_new: bool
+    """Its tables were created."""
+    key: str
+    """Where this machine keeps the key: the path of a file, or the name of a keyring."""
+
+
+@dataclass(frozen=True)
+class ExportedKey:
+    """The result of `database export-key`."""
+
+    file: str
+
+
+@dataclass(frozen=True)
 class RecoveredSecret:
     """What a destination gave back after the key was lost."""
 

@@ -1,0 +1,94 @@
+"""``database``: two machines with one PostgreSQL database, as their operator sets them up."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.harness import Harness
+from support.postgresql import postgresql_server
+from support.shell import CommandResult, Shell
+
+from wizard.services import Services
+from wizard.settings import from_environment
+
+PASSPHRASE = "correct horse battery\n"
+
+
+@pytest.fixture
+def empty_url() -> Iterator[str]:
+    """The URL of a database without tables."""
+    server = postgresql_server()
+    name = server.create_database()
+    yield server.url(name)
+    server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def run_on_second(shell: Shell, *arguments: str, stdin_text: str = "") -> CommandResult:
+    """Run a command on another machine."""
+    home = str(shell.directory / "second")
+    return shell.run(*arguments, stdin_text=stdin_text, ZOHO_WIZARD_HOME=home)
+
+
+def error_code(result: CommandResult) -> str:
+    return str(json.loads(result.stderr)["error"]["code"])
+
+
+def test_a_second_machine_with_the_key_prints_the_token_of_the_first(
+    shell: Shell, empty_url: str
+) -> None:
+    created = json.loads(shell.run("database", "use", empty_url, "--json").stdout)
+    assert created["is_new"]
+    with Services.open(from_environment(shell.environment), shell.simulator.clock) as services:
+        Harness(services, shell.simulator, shell.directory).add_verified_connection()
+        token = services.tokens.access_token("crm").value
+    assert shell.run("token", "crm").stdout == f"{token}\n"
+    assert not Path(shell.environment["ZOHO_WIZARD_HOME"], "data/simulator/wizard.db").exists()
+
+    without = run_on_second(shell, "database", "use", empty_url, "--json")
+    assert (without.exit_code, error_code(without)) == (5, "key-of-store-missing")
+    exported = shell.run("database", "export-key", "team.zoho-key", stdin_text=PASSPHRASE)
+    assert exported.exit_code == 0, exported.stderr
+    use = ("database", "use", empty_url, "--key", str(shell.directory / "team.zoho-key"))
+    used = run_on_second(shell, *use, stdin_text=PASSPHRASE)
+    assert used.exit_code == 0, used.stderr
+    requests = len(shell.simulator.controls.journal())
+    assert run_on_second(shell, "token", "crm").stdout == f"{token}\n"
+    assert len(shell.simulator.controls.journal()) == requests
+
+
+def test_a_key_of_a_different_store_is_refused_and_not_kept(shell: Shell, empty_url: str) -> None:
+    shell.run("database", "use", empty_url)
+    home = {"ZOHO_WIZARD_HOME": str(shell.directory / "stranger")}
+    shell.run("list", **home)
+    shell.run("client", "list", **home)
+    exported = shell.run(
+        "database", "export-key", "stranger.zoho-key", stdin_text=PASSPHRASE, **home
+    )
+    assert exported.exit_code == 0, exported.stderr
+    use = ("database", "use", empty_url, "--json", "--key", "stranger.zoho-key")
+    refused = run_on_second(shell, *use, stdin_text=PASSPHRASE)
+    assert (refused.exit_code, error_code(refused)) == (5, "key-wrong")
+    assert not [*Path(shell.directory, "second").rglob("key")]
+    assert run_on_second(shell, "list").exit_code == 0, "nothing was changed"
+
+
+def test_a_url_with_a_password_is_refused_as_an_argument_and_in_the_environment(
+    shell: Shell,
+) -> None:
+    url = "postgresql://anna:s3cret@localhost/wizard"
+    for refused in (
+        shell.run("database", "use", url, "--json"),
+        shell.run("list", "--json", ZOHO_WIZARD_DATABASE_URL=url),
+    ):
+        assert (refused.exit_code, error_code(refused)) == (2, "database-password-in-url")
+        assert "s3cret" not in refused.stdout + refused.stderr
+
+
+def test_a_local_database_with_connections_is_not_left_behind(
+    shell_harness: Harness, shell: Shell, empty_url: str
+) -> None:
+    shell_harness.add_connection()
+    refused = shell.run("database", "use", empty_url, "--json")
+    assert (refused.exit_code, error_code(refused)) == (2, "database-local-in-use")
+    assert shell.run("list").stdout.count("crm")

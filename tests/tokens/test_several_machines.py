@@ -1,0 +1,188 @@
+"""Two machines with one shared store: one refresh, and no token that Zoho rejected."""
+
+import shutil
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+from support.concurrent_requests import (
+    PROCESS_START_TIMEOUT_SECONDS,
+    forkserver_context,
+    request_token,
+    request_tokens_concurrently,
+)
+from support.harness import Harness, settings_for
+from support.records import raises_failure
+from support.tokens import wait_for
+
+from wizard.fastpath import token_file
+from wizard.services import Services
+from wizard.settings import Settings
+
+
+@pytest.fixture
+def database_url(postgresql_url: str) -> str:
+    return postgresql_url
+
+
+def settings_of_machine(harness: Harness, name: str, database_url: str) -> Settings:
+    """The settings of another machine with the same key and the same store."""
+    directory = harness.directory / name
+    settings = settings_for(directory, harness.simulator.url, database_url)
+    settings.paths.prepare()
+    shutil.copyfile(harness.services.paths.key_file, settings.paths.key_file)
+    Path(settings.paths.key_file).chmod(0o600)
+    return settings
+
+
+@pytest.fixture
+def other(harness: Harness, database_url: str) -> Iterator[Services]:
+    """The services of a second machine; the first has a verified connection."""
+    harness.add_verified_connection()
+    settings = settings_of_machine(harness, "other", database_url)
+    with Services.open(settings, harness.now) as services:
+        harness.controls.clear_journal()
+        yield services
+
+
+def is_served_without_the_store(harness: Harness, services: Services, seconds: float = 0) -> bool:
+    """Whether the fast path of a machine prints its copy after `seconds`."""
+    try:
+        content = token_file.read(services.paths.token_file("crm"))
+    except FileNotFoundError:
+        return False
+    return token_file.is_confirmed(content, harness.now().timestamp() + seconds)
+
+
+def test_the_token_of_one_machine_is_served_by_the_other(harness: Harness, other: Services) -> None:
+    token = harness.services.tokens.access_token("crm")
+    assert other.tokens.access_token("crm").value == token.value
+    assert not harness.refresh_requests()
+
+
+def test_threads_of_two_machines_at_expiry_make_one_refresh(
+    harness: Harness, other: Services
+) -> None:
+    harness.services.token_cache.remove("crm")
+    harness.controls.inject_fault("slow", endpoint="oauth/v2/token", seconds=0.3)
+    together, machines = threading.Barrier(8), [harness.services, other] * 4
+
+    def ask(services: Services) -> str:
+        together.wait()
+        return services.tokens.access_token("crm").value
+
+    with ThreadPoolExecutor(8) as threads:
+        assert len(set(threads.map(ask, machines))) == 1
+    assert len(harness.refresh_requests()) == 1
+
+
+@pytest.mark.slow
+def test_128_processes_on_four_machines_make_one_refresh(
+    harness: Harness, database_url: str
+) -> None:
+    harness.add_verified_connection()
+    names = ("second", "third", "fourth")
+    machines = [settings_of_machine(harness, name, database_url) for name in names]
+    harness.services.token_cache.remove("crm")
+    harness.controls.clear_journal()
+    harness.controls.inject_fault("slow", endpoint="oauth/v2/token", seconds=0.3)
+    settings = [harness.services.settings, *machines]
+    tokens = request_tokens_concurrently(settings, "crm", 128)
+    assert (len(tokens), len(set(tokens))) == (128, 1)
+    assert len(harness.refresh_requests()) == 1
+
+
+def test_a_machine_whose_process_is_killed_holds_up_no_other(
+    harness: Harness, other: Services
+) -> None:
+    harness.services.token_cache.remove("crm")
+    harness.controls.inject_fault("slow", endpoint="oauth/v2/token", seconds=60, processed=True)
+    context = forkserver_context()
+    alone, answers = context.Barrier(1), context.SimpleQueue()
+    holder = context.Process(
+        target=request_token, args=(harness.services.settings, "crm", alone, answers)
+    )
+    holder.start()
+    wait_for(lambda: not harness.controls.state()["faults"])  # its request has arrived
+    with raises_failure("refresh-under-way"), other.locks.refresh("crm", wait=False):
+        pass
+    holder.kill()
+    holder.join(PROCESS_START_TIMEOUT_SECONDS)
+    holder.close()
+    assert other.tokens.access_token("crm").value
+
+
+@pytest.mark.parametrize("lock", ["refresh", "verification", "exchange", "swap", "notifications"])
+def test_a_lock_of_one_machine_is_held_on_the_other(
+    harness: Harness, other: Services, lock: str
+) -> None:
+    more = {"swap": (0.0,), "notifications": (0.0, "crm")}.get(lock, ())
+    arguments = more if lock == "notifications" else ("crm", *more)
+    codes = {"notifications": "notification-under-way"}
+    options = {"wait": False} if lock in ("refresh", "exchange") else {}
+    hold = getattr(other.locks, lock)
+    with getattr(harness.services.locks, lock)(*arguments):
+        with raises_failure(codes.get(lock, f"{lock}-under-way")), hold(*arguments, **options):
+            pass
+        with other.locks.refresh("another", wait=False):
+            pass
+    with hold(*arguments, **options):
+        pass
+
+
+def test_a_rejected_token_is_served_nowhere_after_a_minute(
+    harness: Harness, other: Services
+) -> None:
+    token = other.tokens.access_token("crm").value
+    assert is_served_without_the_store(harness, other, 59)
+    assert not is_served_without_the_store(harness, other, 61)
+    grant = harness.services.store.grants.get("crm")
+    assert grant is not None
+    harness.services.tokens.reject(grant, token)
+    assert not is_served_without_the_store(harness, harness.services)
+    harness.advance(seconds=61)
+    assert not is_served_without_the_store(harness, other)
+    assert other.tokens.access_token("crm").value != token
+
+
+def test_a_token_that_is_rejected_while_it_is_copied_is_not_served(
+    harness: Harness, other: Services
+) -> None:
+    token = harness.services.tokens.access_token("crm").value
+    grant = harness.services.store.grants.get("crm")
+    assert grant is not None
+
+    def reject(*arguments: Any) -> None:
+        if "FROM access_tokens" in arguments[2]:
+            harness.services.tokens.reject(grant, token)
+
+    event.listen(other.store.database.engine, "after_cursor_execute", reject, once=True)
+    other.token_cache.get("crm")
+    assert not is_served_without_the_store(harness, other)
+
+
+def test_a_copy_that_is_due_is_confirmed_by_the_next_request(
+    harness: Harness, other: Services
+) -> None:
+    other.tokens.access_token("crm")
+    harness.advance(seconds=61)
+    assert not is_served_without_the_store(harness, other)
+    other.tokens.access_token("crm")
+    assert is_served_without_the_store(harness, other)
+    assert not harness.refresh_requests()
+
+
+def test_a_copy_of_the_future_is_not_served(harness: Harness, other: Services) -> None:
+    other.tokens.access_token("crm")
+    assert not is_served_without_the_store(harness, other, -61)
+
+
+def test_a_renamed_connection_takes_its_token_along(harness: Harness, other: Services) -> None:
+    token = harness.services.tokens.access_token("crm")
+    other.tokens.rename_connection("crm", "leads")
+    assert harness.services.tokens.access_token("leads").value == token.value
+    assert not harness.refresh_requests()

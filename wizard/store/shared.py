@@ -1,0 +1,66 @@
+"""Make a data directory use a shared store."""
+
+import os
+from dataclasses import dataclass
+
+from wizard import files
+from wizard.errors import WizardError, fail
+from wizard.paths import Paths
+from wizard.store import Store, export_without_secrets
+from wizard.vault import Vault
+
+
+@dataclass(frozen=True)
+class SharedStoreUse:
+    """The shared store that a data directory uses from now on."""
+
+    shown: str
+    """The address of its database, without the user and the options."""
+    is_new: bool
+    """Its tables were created."""
+    key_location: str
+
+
+def use_shared_store(
+    paths: Paths, url: str, zoho_instance: str, key: bytes | None = None
+) -> SharedStoreUse:
+    """Use the database at `url`, creating its tables if it has none. `key` is that of the store;
+    None: this machine has it, or the store is new.
+
+    Raises ``database-local-in-use`` where the local database has connections or clients,
+    ``key-taken``, and what `Store.open` and `Vault.open` raise. Then the URL isn't stored.
+    """
+    from wizard.store.postgresql import PostgresqlDatabase
+
+    paths.prepare()
+    _require_unused(paths)
+    there = paths.with_database_url(url)
+    is_new = False
+    try:
+        PostgresqlDatabase.open(there).close()
+    except WizardError as error:
+        if error.failure.code != "database-not-prepared":
+            raise
+        is_new = True
+    vault = Vault.open(there, for_new_store=is_new) if key is None else Vault.with_key(there, key)
+    if is_new:
+        PostgresqlDatabase.open(there, may_create=True).close()
+    store = Store.open(there, vault, zoho_instance)
+    try:
+        busy = fail("store-locked", path=store.database.path)
+        # A proxy that shares sessions is noticed now, not at the first refresh.
+        with store.database.shared_lock(":use", lambda: busy, 0, lambda: False):
+            if key is not None:
+                vault.keep(there)
+            files.replace(paths.database_url_file, f"{url}\n".encode())
+    finally:
+        store.close()
+    return SharedStoreUse(store.database.path, is_new, vault.key_storage.detail)
+
+
+def _require_unused(paths: Paths) -> None:
+    if paths.uses_shared_store or not os.path.exists(paths.database):
+        return
+    contents = export_without_secrets(paths)
+    if contents.clients or contents.connections:
+        raise fail("database-local-in-use", path=paths.database)
