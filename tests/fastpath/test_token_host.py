@@ -88,12 +88,6 @@ def copy_of(client: Shell, name: str = "crm") -> Path:
     return Path(locate(client.environment).copied_token(name))
 
 
-def change_copy(path: Path, **fields: str) -> None:
-    """Write a copy with other fields, in place."""
-    content = dict(zip(COPY_FIELDS, path.read_text().split("\x00"), strict=True))
-    path.write_text("\x00".join({**content, **fields}.values()))
-
-
 @pytest.fixture
 def crm(token_host: TokenHostMachine) -> TokenHostMachine:
     """A token host whose connection the other machine has access to."""
@@ -123,27 +117,33 @@ def test_a_copied_token_is_served_for_a_minute_to_the_name_and_the_host_it_is_fr
     assert f"ZOHO_ACCESS_TOKEN={stored.strip()}" in variables
     assert f"ZOHO_API_DOMAIN={document['api_domain']}" in variables
 
-    def needs_the_host(address: str = client.environment["ZOHO_WIZARD_REMOTE"]) -> bool:
-        host = parse_address(address)
+    def needs_the_host() -> bool:
+        host = parse_address(client.environment["ZOHO_WIZARD_REMOTE"])
         assert host is not None
         found = get_token(host, SshRequest("token", ("crm",)), {**client.environment, **NO_SSH})
         return not isinstance(found, CachedToken) and found["code"] == "ssh-missing"
 
-    now, kept = int(time.time()), copy.read_text()
+    now, kept = (
+        int(time.time()),
+        dict(zip(COPY_FIELDS, copy.read_text().split("\x00"), strict=True)),
+    )
+
+    def write(changed: Mapping[str, str], mode: int = 0o600) -> None:
+        copy.write_text("\x00".join({**kept, **changed}.values()))
+        copy.chmod(mode)
+
+    write({})
     assert not needs_the_host()
     for changed in (
         {"times": f"{now - 60} {now + 3000}"},  # a minute old
         {"times": f"{now + 60} {now + 3000}"},  # from the future
         {"times": f"{now} {now + 119}"},  # about to expire
         {"name": "books"},
+        {"host": "ssh://root@other.example"},
     ):
-        copy.write_text(kept)
-        change_copy(copy, **changed)
+        write(changed)
         assert needs_the_host(), changed
-    copy.write_text(kept)
-    assert needs_the_host("ssh://root@other.example")
-    copy.write_text(kept)
-    copy.chmod(0o640)
+    write({}, mode=0o640)
     assert needs_the_host()
     missing = wizard(client, "token", "crm", "--json", **NO_SSH)
     assert (missing.returncode, missing.stdout) == (1, "")
