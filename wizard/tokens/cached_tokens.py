@@ -372,19 +372,16 @@ class CachedTokens:
 
     def get(self, grant: Grant) -> AccessToken | None:
         """The cached access token of `grant` if it hasn't expired."""
-        token = self._token_of(grant)
-        return token if token and self._seconds_left(token) > 0 else None
+        return self._token_of(grant, lambda token: self._seconds_left(token) > 0)
 
     def fresh(self, grant: Grant, min_ttl_seconds: int | None = None) -> AccessToken | None:
         """The cached access token of `grant` if a program may get it without a refresh: it has
         `min_ttl_seconds` left, or by default isn't due for a refresh."""
-        token = self._token_of(grant)
-        return token if token and self.is_fresh(token, min_ttl_seconds) else None
+        return self._token_of(grant, lambda token: self.is_fresh(token, min_ttl_seconds))
 
     def spare(self, grant: Grant) -> AccessToken | None:
         """The cached access token of `grant` if programs can use it while there is no new one."""
-        token = self._token_of(grant)
-        return token if token and self._seconds_left(token) >= MIN_TTL_SECONDS else None
+        return self._token_of(grant, lambda token: self._seconds_left(token) >= MIN_TTL_SECONDS)
 
     def put(self, grant: Grant, response: TokenResponse) -> AccessToken:
         """Cache the access token in `response` and return it. It isn't cached if `grant` is no
@@ -443,14 +440,20 @@ class CachedTokens:
         if token is None or token.generation <= grant.generation:
             self._token_cache.remove(grant.connection)
 
-    def _token_of(self, grant: Grant) -> AccessToken | None:
+    def _token_of(
+        self, grant: Grant, has_time: Callable[[AccessToken], bool] = lambda _: True
+    ) -> AccessToken | None:
+        """The cached access token of `grant` if it wasn't rejected. The store is asked last: many
+        callers that wait for a refresh look for its token twenty times a second."""
         token = self._token_cache.get(grant.connection)
         if token is None or token.generation != grant.generation:
             return None
         issued_at = token.issued_at or token.expires_at
         if issued_at > self._clock() + timedelta(seconds=CLOCK_TOLERANCE_SECONDS):
             return None
-        return None if self.was_rejected(token.connection, token.value) else token
+        if not has_time(token) or self.was_rejected(token.connection, token.value):
+            return None
+        return token
 
     def is_fresh(self, token: AccessToken, min_ttl_seconds: int | None = None) -> bool:
         """Whether a program may get `token` without a refresh; see `fresh`."""
