@@ -692,6 +692,14 @@ def test_a_paste_is_bound_to_the_process_that_started_the_attempt(harness: Harne
     assert paste(harness, begun, address).generation == 1
 
 
+def test_a_pasted_url_of_another_attempt_is_refused(harness: Harness) -> None:
+    begun, address = paste_attempt(harness)
+    other = harness.services.authorization.begin("crm", AttemptMode.PASTE)
+    with pytest.raises(WizardError, match="callback-unknown-state"):
+        paste(harness, other, address)
+    assert paste(harness, begun, address).generation == 1
+
+
 def test_a_pasted_code_is_posted_once(harness: Harness) -> None:
     begun, address = paste_attempt(harness)
     code = dict(query_parameters(address))["code"]

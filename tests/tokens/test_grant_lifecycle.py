@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import event
 from hypothesis import strategies as st
-from hypothesis.stateful import invariant, rule
+from hypothesis.stateful import initialize, invariant, rule
 from support.harness import ANNA, CARLA, FIRST_ORGANIZATION, SECOND_ORGANIZATION
 from support.lifecycles import Lifecycle, run_lifecycle
 
@@ -48,6 +48,10 @@ class GrantLifecycle(Lifecycle):
         self.backups = 0
 
     # events
+
+    @initialize(kind=st.sampled_from(["on", "off"]))
+    def choose_rotation(self, kind: str) -> None:
+        self.change_rotation(kind)
 
     @rule(user=st.sampled_from(USERS), is_verified=st.booleans())
     def authorize(self, user: tuple[str, str], is_verified: bool) -> None:
