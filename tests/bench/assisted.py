@@ -23,6 +23,8 @@ from wizard.simulator.simulated_user import find_browser
 from wizard.zoho import limits
 
 CONSENTS = 50
+WINDOW_TIMEOUT_SECONDS = 600.0
+"""Seconds until the window of an account opens: the consents of the one before it come first."""
 UPSTREAM_SECONDS = 0.3
 """Seconds that the simulated Zoho takes for every response."""
 
@@ -136,7 +138,9 @@ def _run(
         process.stdin.write("".join(f"{line}\n" for line in stdin_lines))
         process.stdin.flush()
         for email in emails:
-            page = connect_to_sign_in_page(chromium, harness.services.paths, email)
+            page = connect_to_sign_in_page(
+                chromium, harness.services.paths, email, WINDOW_TIMEOUT_SECONDS
+            )
             AssistedUser(harness, page, email).sign_in()
         output, _ = process.communicate()
     finally:

@@ -22,18 +22,29 @@ def write_headless_script(executable: Path, script: Path, *options: str) -> Path
     return script
 
 
-def connect_to_sign_in_page(browser_type: BrowserType, paths: Paths, account: str) -> Page:
+def connect_to_sign_in_page(
+    browser_type: BrowserType,
+    paths: Paths,
+    account: str,
+    timeout_seconds: float = PROCESS_TIMEOUT_SECONDS,
+) -> Page:
     """Connect to `account`'s window once it shows the sign-in page. The window was started with
     `REMOTE_DEBUGGING_OPTION`."""
-    page = connect_to_page(browser_type, Path(paths.profile_dir(account)), "/accounts/signin")
+    profile = Path(paths.profile_dir(account))
+    page = connect_to_page(browser_type, profile, "/accounts/signin", timeout_seconds)
     SignInPage(SimulatedUser(page)).login_id.wait_for()
     return page
 
 
-def connect_to_page(browser_type: BrowserType, profile: Path, url_part: str) -> Page:
+def connect_to_page(
+    browser_type: BrowserType,
+    profile: Path,
+    url_part: str,
+    timeout_seconds: float = PROCESS_TIMEOUT_SECONDS,
+) -> Page:
     """Connect to the browser with `profile` once it shows a page whose URL contains `url_part`."""
     port = profile / "DevToolsActivePort"
-    wait_for(lambda: port.exists() and bool(port.read_text().strip()))
+    wait_for(lambda: port.exists() and bool(port.read_text().strip()), timeout_seconds)
     address = f"http://127.0.0.1:{port.read_text().splitlines()[0]}"
     wait_for(lambda: any(url_part in url for url in _page_urls(address)))
     context = browser_type.connect_over_cdp(address).contexts[0]
