@@ -2,7 +2,7 @@
 
 0 success, 1 failed (also: stdout is closed, full, or not read anymore), 2 usage, 3 needs
 re-authorization, 4 temporary, 5 our own store, 6 a notification or the heartbeat couldn't be
-sent, 130 Ctrl-C; with ``--json``, too.
+sent, 10 `plan` found differences, 130 Ctrl-C; with ``--json``, too.
 
 stdout has the result and nothing else; what a person should know goes to stderr. With ``--json``
 the result is one JSON document (one per line from commands that keep running), as
