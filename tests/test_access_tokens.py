@@ -1,9 +1,11 @@
 """The module that `sample python` prints: tokens by socket or command, and for HTTP libraries."""
 
 import json
+import os
 import shlex
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +17,7 @@ from support.shell import PROCESS_TIMEOUT_SECONDS, Shell
 from support.third_party_environments import python_programs
 
 from wizard.access_tokens import (
+    AccessDenied,
     AccessTokens,
     NeedsReauthorization,
     TokenError,
@@ -79,6 +82,31 @@ def test_without_a_wizard_the_error_says_so(tmp_path: Path) -> None:
     with pytest.raises(WizardNotFound) as missing:
         nothing.token("crm")
     assert "/no/such/command" in str(missing.value)
+
+
+def test_a_socket_of_a_different_wizard_is_not_the_last_word(
+    shell: Shell,
+    shell_harness: Harness,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shell_harness.add_verified_connection("crm")
+    for name, value in shell.environment.items():
+        monkeypatch.setenv(name, value)
+    assert shell.run("access", "add", "crm", "--user", "65534").exit_code == 0
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
+        os.chmod(directory, 0o711)
+        shared = Path(directory) / "shared"
+        serving = shell.start("serve", "--share", str(shared))
+        serving.wait_for_stderr("Ctrl-C to stop")
+        path = str(shared / "socket")
+        with pytest.raises(AccessDenied):  # this user has no access, and chose the socket
+            AccessTokens(socket_path=path, command=shell.command()).token("crm")
+        monkeypatch.setattr("wizard.access_tokens.DEFAULT_SOCKET", path)
+        assert AccessTokens(command=shell.command()).token("crm").connection == "crm"
+        for command in (["/no/such/command"], shell.command()):
+            with pytest.raises(AccessDenied):
+                AccessTokens(command=command).token("leads")
+        serving.finish(signal.SIGTERM)
 
 
 def stub_once(harness: Harness, code: str) -> None:

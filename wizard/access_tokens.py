@@ -96,6 +96,10 @@ class StorageError(TokenError):
     """Exit code 5: the wizard's own data or key can't be read."""
 
 
+class AccessDenied(TokenError):
+    """The socket's owner hasn't given this user access to the connection."""
+
+
 class WizardNotFound(TokenError):
     """There is neither a socket nor the command ``zoho-wizard``."""
 
@@ -117,8 +121,9 @@ class AccessTokens:
         """`socket_path` is by default ``$ZOHO_TOKEN_SOCKET`` or `DEFAULT_SOCKET`; empty: no socket.
         `command` is by default that of ``$ZOHO_TOKEN_COMMAND``, or ``zoho-wizard``."""
         if socket_path is None:
-            socket_path = os.environ.get("ZOHO_TOKEN_SOCKET", DEFAULT_SOCKET)
-        self._socket_path = socket_path
+            socket_path = os.environ.get("ZOHO_TOKEN_SOCKET")
+        self._is_default_socket = socket_path is None
+        self._socket_path = DEFAULT_SOCKET if socket_path is None else socket_path
         self._command = tuple(command or _default_command())
         self._recent: dict[str, tuple[float, AccessToken]] = {}
         self._lock = threading.Lock()
@@ -152,11 +157,24 @@ class AccessTokens:
         return _sdk_store(self)
 
     def _request(self, name: str, rejected: str = "") -> AccessToken:
-        document = self._ask_socket(name, rejected) or self._ask_command(name, rejected)
-        token = parse_document(document)
+        token = parse_document(self._ask(name, rejected))
         with self._lock:
             self._recent[name] = time.monotonic(), token
         return token
+
+    def _ask(self, name: str, rejected: str) -> dict[str, Any]:
+        """The answer of the socket if there is one, else of the command. The default socket may be
+        that of a different user's wizard: if it refuses, the command may have the connection."""
+        try:
+            document = self._ask_socket(name, rejected)
+        except AccessDenied as refusal:
+            if not self._is_default_socket:
+                raise
+            try:
+                return self._ask_command(name, rejected)
+            except (UsageError, WizardNotFound):
+                raise refusal from None
+        return document or self._ask_command(name, rejected)
 
     def _ask_socket(self, name: str, rejected: str) -> dict[str, Any] | None:
         """The wizard's answer; None if nobody serves the socket."""
@@ -175,6 +193,8 @@ class AccessTokens:
             raise TemporaryError({"code": "socket-failed", "title": str(error)}, 4) from error
         finally:
             connection.close()
+        if response.status == 403:
+            raise AccessDenied(document["error"], int(document["error"]["exit_code"]))
         if response.status != 200:
             raise _error(document, 1)
         return dict(document)
