@@ -86,14 +86,14 @@ def test_the_shared_socket_does_not_name_the_account(
     own: SocketClient, shared: SocketClient, harness: Harness
 ) -> None:
     allow(harness, os.geteuid())
-    _, told_to_owner = own.request("/token/crm")
-    _, told_to_others = shared.request("/token/crm")
-    assert told_to_owner["account"]["email"] == ANNA
-    assert told_to_others["account"] is None
-    assert told_to_others["version"] == 1
-    for each in (told_to_owner, told_to_others):
+    _, for_owner = own.request("/token/crm")
+    _, for_others = shared.request("/token/crm")
+    assert for_owner["account"]["email"] == ANNA
+    assert for_others["account"] is None
+    assert for_others["version"] == 1
+    for each in (for_owner, for_others):
         del each["account"], each["expires_in"]
-    assert told_to_owner == told_to_others
+    assert for_owner == for_others
 
 
 def test_every_served_token_is_in_the_history_with_the_user(
