@@ -119,6 +119,18 @@ def test_each_failure_of_ssh_has_its_code(token_host: TokenHostMachine, tmp_path
         assert "…" not in "".join(words), code
 
 
+def test_a_report_with_other_fields_is_from_a_different_version(
+    shell: Shell, tmp_path: Path
+) -> None:
+    program, zoho = tmp_path / "ssh", shell.environment["ZOHO_WIZARD_SIMULATOR_URL"]
+    report = {"connections": [{"name": "crm", "new": 1}]}
+    answer = {"protocol": 1, "zoho": zoho, "token": None, "report": report, "error": None}
+    program.write_text(f"#!/bin/sh\nprintf %s '{json.dumps(answer)}'\n")
+    program.chmod(0o755)
+    environment = {"PATH": str(tmp_path), "ZOHO_WIZARD_REMOTE": UNREACHED}
+    assert error_of(shell.run("list", "--json", **environment))["code"] == "token-host-version"
+
+
 @over_rows(
     "words",
     [

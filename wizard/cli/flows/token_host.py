@@ -83,8 +83,8 @@ def request_report(
         raise to_error(answer["error"])
     try:
         return from_json_value(kind, answer["report"])
-    except (KeyError, TypeError, ValueError):
-        raise to_error(token_host.failure(host, "token-host-without-wizard")) from None
+    except (KeyError, TypeError, ValueError):  # a version with other fields
+        raise to_error(token_host.failure(host, "token-host-version")) from None
 
 
 def to_error(error: Mapping[str, Any]) -> WizardError:
