@@ -1,7 +1,9 @@
 """Processes that request one access token at the same moment."""
 
 import multiprocessing
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import cycle, islice
@@ -65,6 +67,26 @@ def run_workload(workload: Workload, forces_refresh: bool, results: Any) -> None
                     with suppress(WizardError):
                         services.tokens.access_token(name, force_refresh=True)
                 results.put((name, services.tokens.access_token(name).value))
+            workload.end_barrier.wait(PROCESS_START_TIMEOUT_SECONDS)
+
+
+def run_storm(workload: Workload, threads: int, results: Any) -> None:
+    """In a process of its own: at each tick, request every connection's token in `threads` threads
+    at once. Send the tokens, and the longest wait in seconds."""
+    settings, clock = settings_for(workload.directory, workload.url), FileClock(workload.clock_file)
+
+    def request(name: str) -> tuple[str, str, float]:
+        begun = time.monotonic()
+        token = services.tokens.access_token(name).value
+        return name, token, time.monotonic() - begun
+
+    with (
+        Services.open(settings, clock) as services,
+        ThreadPoolExecutor(max(threads, len(workload.names))) as pool,
+    ):
+        for _ in range(workload.rounds):
+            workload.start_barrier.wait(PROCESS_START_TIMEOUT_SECONDS)
+            results.put(list(pool.map(request, workload.names * threads)))
             workload.end_barrier.wait(PROCESS_START_TIMEOUT_SECONDS)
 
 

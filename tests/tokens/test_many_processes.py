@@ -8,6 +8,7 @@ from support.concurrent_requests import (
     PROCESS_START_TIMEOUT_SECONDS,
     Workload,
     forkserver_context,
+    run_storm,
     run_workload,
 )
 from support.harness import Harness, settings_for
@@ -18,6 +19,8 @@ from wizard.simulator.settings import Clock
 
 NAMES = ("crm", "leads", "org")
 PROCESSES = 10
+MACHINE_SECONDS = 30
+"""What a busy machine may add to a wait, with many processes on its cores."""
 
 
 @pytest.fixture
@@ -89,3 +92,41 @@ def test_ten_processes_stay_within_the_limits_of_zoho_and_get_valid_tokens(
         process.close()
     answers.close()
     assert all(not harness.services.request_log.view(name).is_counted_by_client for name in NAMES)
+
+
+def test_at_each_expiry_all_processes_together_make_one_refresh_of_each_connection(
+    harness_of_three: Harness,
+) -> None:
+    """Eight processes, one of them with fifty threads, at three expiries of three connections."""
+    processes, rounds, threads = 8, 3, 50
+    harness, context = harness_of_three, forkserver_context()
+    begin, end = context.Barrier(processes + 1), context.Barrier(processes + 1)
+    clock = harness.directory / "clock"
+    storm = Workload(harness.directory, harness.simulator.url, clock, NAMES, rounds, begin, end)
+    answers = context.SimpleQueue()
+    started = [
+        context.Process(
+            target=run_storm, args=(storm, 1 if number else threads, answers), daemon=True
+        )
+        for number in range(processes)
+    ]
+    for process in started:
+        process.start()
+    waits = []
+    for _ in range(rounds):
+        harness.advance(seconds=3601)
+        harness.controls.clear_journal()
+        harness.controls.inject_fault("slow", endpoint="oauth/v2/token", times=3, seconds=0.3)
+        begin.wait(PROCESS_START_TIMEOUT_SECONDS)
+        served = [each for _ in started for each in answers.get()]
+        end.wait(PROCESS_START_TIMEOUT_SECONDS)
+        assert len(served) == (processes + threads - 1) * len(NAMES)
+        assert len({(name, token) for name, token, _ in served}) == len(NAMES), "one token each"
+        assert len(harness.refresh_requests()) == len(NAMES), "one refresh each"
+        waits.append(max(wait for *_, wait in served))
+    for process in started:
+        process.join(PROCESS_START_TIMEOUT_SECONDS)
+        assert process.exitcode == 0
+        process.close()
+    answers.close()
+    assert max(waits) < MACHINE_SECONDS
