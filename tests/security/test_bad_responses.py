@@ -181,7 +181,7 @@ def victim(tmp_path: Path) -> Iterator[Victim]:
         yield Victim(services, server, clock)
 
 
-@pytest.mark.parametrize("rounds", [1, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [1, pytest.param(20, marks=pytest.mark.slow)])
 def test_no_fault_of_the_infrastructure_rejects_a_grant_and_a_real_rejection_is_confirmed_once(
     victim: Victim, rounds: int
 ) -> None:
