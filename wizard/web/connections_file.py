@@ -23,8 +23,8 @@ from wizard.web.sessions import current_session
 pages = Blueprint("connections_file", __name__)
 
 FILE_PATH = "/from-file"
-FILE_TEXTS = "connections_files"
-"""Session key: the files by the key in the URL of their plan."""
+FILE_TEXT = "connections_file"
+"""Session key: the last file, and the key in the URL of its plan."""
 TERMINAL_SECTIONS = frozenset({"programs", "deliveries"})
 """The parts of a plan that only the terminal applies."""
 
@@ -52,7 +52,7 @@ def upload() -> Response:
         lines = tuple(each.text for each in problems)
         return make_response(_form(text, error.failure, lines), 422)
     key = secrets.token_hex(4)
-    current_session().setdefault(FILE_TEXTS, {})[key] = text
+    current_session()[FILE_TEXT] = (key, text)
     return redirect(f"{FILE_PATH}/{key}", 303)
 
 
@@ -82,8 +82,8 @@ def apply(key: str) -> Response:
 
 def _document(key: str) -> ConnectionsFile:
     """The file of this session with that key; raises ``page-not-found``."""
-    text = current_session().get(FILE_TEXTS, {}).get(key)
-    if text is None:
+    known_key, text = current_session().get(FILE_TEXT, ("", ""))
+    if key != known_key:
         raise fail("page-not-found")
     return parse(text, get_services().zoho)
 
