@@ -47,6 +47,7 @@ def test_without_the_key_a_token_and_the_list_come_from_the_service(
     directory = str(crm.directory / "credentials")
     served = crm.run("token", "crm")
     assert (served.exit_code, served.stderr) == (0, "")
+    assert served.stdout == crm.run("token").stdout, "there is only one connection"
     assert served.stdout == crm.run("token", "crm", CREDENTIALS_DIRECTORY=directory).stdout
 
     document = json.loads(crm.run("token", "crm", "--json", "--min-ttl", "10m").stdout)

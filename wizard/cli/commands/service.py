@@ -207,12 +207,19 @@ def install(
     found = [_planned(path, text) for path, text in files]
     names = [each for each in STARTED_UNITS if each in {unit.name for unit in units}]
     needs_credential = encrypt_key and not CREDENTIAL_FILE.exists()
-    has_changed = needs_credential or any(each.change == "replaced" for each in found)
+    changes = {Path(each.path).name: each.change for each in found}
+    # A new key, and a new unit, reach a service that runs only when it restarts.
+    restarted = [
+        each
+        for each in names
+        if changes[each] == "replaced"
+        or (each == SERVICE and needs_credential and changes[each] == "unchanged")
+    ]
     commands = [
         *first,
         manager.command("daemon-reload"),
         manager.command("enable", "--now", *names),
-        *([manager.command("try-restart", *names)] if has_changed else []),
+        *([manager.command("try-restart", *restarted)] if restarted else []),
     ]
     if needs_credential:
         commands.insert(len(first), _encrypt_command())

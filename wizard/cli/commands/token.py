@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import islice
+from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
@@ -149,12 +151,29 @@ def token(
 def _only_connection(terminal: Terminal) -> str:
     """The name of the only connection; raises ``connection-needed``. Creates nothing where nothing
     is stored."""
-    is_unknown = terminal.settings.paths.is_empty or terminal.service_socket
-    names = () if is_unknown else terminal.services.store.connections.find(limit=MAX_NAMES).names
+    names: tuple[str, ...] = ()
+    if not terminal.settings.paths.is_empty:
+        socket = terminal.service_socket
+        names = (
+            _served_names(socket)
+            if socket
+            else terminal.services.store.connections.find(limit=MAX_NAMES).names
+        )
     if len(names) != 1:
         raise fail("connection-needed", names=", ".join(names))
     terminal.connection_name = names[0]
     return names[0]
+
+
+def _served_names(socket: Path) -> tuple[str, ...]:
+    """The names of connections that the service has, at most `MAX_NAMES`."""
+    from wizard.local_api import request_list  # slow to load, and rarely needed
+
+    listed = request_list(socket, {"json": ["1"]})
+    if listed is None or listed.exit_code:
+        raise fail("service-stopped")
+    names = (str(each["name"]) for each in json.loads(listed.stdout)["connections"])
+    return tuple(islice(names, MAX_NAMES))
 
 
 def _reported(terminal: Terminal) -> str:
