@@ -63,7 +63,9 @@ def test_systemd_accepts_the_system_units_and_finds_little_exposure(tmp_path: Pa
         text=True,
         check=False,
     )
-    assert (verified.returncode, verified.stderr) == (0, "")
+    # It also reports units of this machine that are needed.
+    reported = [line for line in verified.stderr.splitlines() if "zoho-wizard" in line]
+    assert (verified.returncode, reported) == (0, [])
     for service in (SERVICE, MONITOR):
         judged = subprocess.run(
             ["systemd-analyze", "security", "--offline=true", "--threshold=25", f"./{service}"],
