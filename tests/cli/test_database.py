@@ -39,6 +39,7 @@ def test_a_second_machine_with_the_key_prints_the_token_of_the_first(
 ) -> None:
     created = json.loads(shell.run("database", "use", empty_url, "--json").stdout)
     assert created["is_new"]
+    assert json.loads(shell.run("status", "--json").stdout)["database"] == created["database"]
     with Services.open(from_environment(shell.environment), shell.simulator.clock) as services:
         Harness(services, shell.simulator, shell.directory).add_verified_connection()
         token = services.tokens.access_token("crm").value
@@ -92,3 +93,27 @@ def test_a_local_database_with_connections_is_not_left_behind(
     refused = shell.run("database", "use", empty_url, "--json")
     assert (refused.exit_code, error_code(refused)) == (2, "database-local-in-use")
     assert shell.run("list").stdout.count("crm")
+
+
+def test_without_the_database_a_cached_token_is_served_as_stale_until_it_is_too_old(
+    shell: Shell, empty_url: str
+) -> None:
+    shell.run("database", "use", empty_url)
+    with Services.open(from_environment(shell.environment), shell.simulator.clock) as services:
+        Harness(services, shell.simulator, shell.directory).add_verified_connection()
+        token = services.tokens.access_token("crm").value
+    name = empty_url.partition("@/")[2].partition("?")[0]
+    postgresql_server().execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    shell.simulator.controls.advance(61)
+    cached = shell.run("token", "crm", "--json")
+    assert cached.exit_code == 0, cached.stderr
+    served = json.loads(cached.stdout)
+    assert (served["access_token"], served["stale"]) == (token, True)
+    assert f"ZOHO_ACCESS_TOKEN={token}" in shell.run("run", "crm", "--", "env").stdout
+    forced = shell.run("token", "crm", "--force-refresh", "--json")
+    assert (forced.exit_code, error_code(forced)) == (5, "database-unreachable")
+    shell.simulator.controls.advance(3600 - 61 - 119)
+    lost = shell.run("token", "crm", "--json")
+    assert (lost.exit_code, error_code(lost)) == (5, "database-unreachable")
+    postgresql_server().execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+    assert shell.run("token", "crm").stdout.startswith("1000.")

@@ -14,16 +14,16 @@ from wizard.vault.passphrase import KEY_FILE
 
 @click.group()
 def database() -> None:
-    """Share one PostgreSQL database between machines.
+    """Share one database between machines.
 
-    The machines share connections, authorizations and access tokens. Of all their processes, one
-    refreshes a token, and the others get it.
+    It’s a database on PostgreSQL. The machines share connections, authorizations and access
+    tokens. Of all their processes, one refreshes a token, and the others get it.
 
     \b
     Examples:
       zoho-wizard database use postgresql://wizard@db.example.com/wizard
       zoho-wizard database export-key team.zoho-key
-      zoho-wizard database use postgresql://wizard@db.example.com/wizard --key team.zoho-key
+      zoho-wizard database use 'postgresql:///?service=wizard' --key team.zoho-key
     """
 
 
@@ -47,7 +47,7 @@ def use_database(terminal: Terminal, url: str, key_file: Path | None) -> None:
     Examples:
       zoho-wizard database use postgresql://wizard@db.example.com/wizard
       zoho-wizard database use 'postgresql:///?service=wizard' --key team.zoho-key
-      zoho-wizard database use postgresql:///wizard --key team.zoho-key < passphrase.txt
+      zoho-wizard database use postgresql:///wizard --key team.zoho-key < pass.txt
     """
     settings = terminal.settings
     key = None

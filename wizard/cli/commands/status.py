@@ -130,6 +130,7 @@ def _collect_status(terminal: Terminal, unattended: bool) -> Status:
     settings, paths = terminal.settings, terminal.settings.paths
     stored = {} if paths.is_empty else _stored_status(terminal)
     stored.setdefault("shared_socket", None)
+    stored.setdefault("database", paths.database)
     service = find_service(Path(paths.socket))
     return Status(
         version=version("zoho-wizard"),
@@ -137,7 +138,6 @@ def _collect_status(terminal: Terminal, unattended: bool) -> Status:
         zoho_instance=settings.simulator_url or zoho.LIVE,
         data_dir=paths.data_dir,
         config_dir=paths.config_dir,
-        database=paths.database,
         cache_dir=paths.cache_dir,
         socket=paths.socket if os.path.exists(paths.socket) else None,
         browser_profiles=paths.browser_dir if os.path.isdir(paths.browser_dir) else None,
@@ -163,6 +163,7 @@ def _status_in(services: Services) -> dict[str, Any]:
     observed = services.observer.observe()
     age = observed.last_backup_at and observed.at - observed.last_backup_at
     return {
+        "database": store.database.path,
         "key": KeyStatus(
             key_storage.kind,
             key_storage.strength,

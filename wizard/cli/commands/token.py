@@ -24,12 +24,13 @@ from wizard.cli.flows.token_host import host_of, refuse_options, request_token
 from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal
 from wizard.credential_formats import MASK, TOKEN_BYTES, UNFINISHED_TOKEN_BYTES
 from wizard.errors import WizardError, fail, message
-from wizard.fastpath import process, served_tokens
+from wizard.fastpath import process, served_tokens, token_file
 from wizard.fastpath.token_file import MAX_TTL_SECONDS
 from wizard.model import Failure
 from wizard.timefmt import format_duration_option, parse_duration
 from wizard.tokens.cached_tokens import access_variables, token_document
 from wizard.tokens.service import MAX_TOKEN_CHARACTERS, reported_token
+from wizard.vault import Vault
 
 CHUNK_BYTES = 65536
 STDOUT, STDERR = 1, 2
@@ -255,6 +256,20 @@ def issue_token(
             dict(line.split("=", 1) for line in copied.variables.splitlines()),
             True,
         )
+    try:
+        return _issue(terminal, name, min_ttl, force_refresh, rejected)
+    except WizardError as error:
+        is_lost = error.failure.code == "database-unreachable"
+        copy = _copied_token(terminal, name, min_ttl) if is_lost else None
+        if copy is None or force_refresh or rejected:
+            raise
+        return copy
+
+
+def _issue(
+    terminal: Terminal, name: str, min_ttl: int | None, force_refresh: bool, rejected: str
+) -> IssuedToken:
+    """An access token from a service that has the encryption key, or from this process."""
     if socket := terminal.service_socket:
         from wizard.local_api import request_access  # slow to load, and rarely needed
 
@@ -271,6 +286,22 @@ def issue_token(
     access = tokens.api_access(name)
     document = token_document(token, access, terminal.clock())
     return IssuedToken(token.value, token.generation, document, access_variables(access))
+
+
+def _copied_token(terminal: Terminal, name: str, min_ttl: int | None) -> IssuedToken | None:
+    """This machine's copy of a token of a shared store, marked as stale, while the store can't be
+    reached; None if it doesn't stay valid long enough."""
+    paths, now = terminal.settings.paths, terminal.clock().timestamp()
+    try:
+        content = token_file.read(paths.token_file(name))
+        copy = token_file.unpack(Vault.open(paths).key, paths.token_owner(name), content)
+    except (OSError, ValueError, WizardError):
+        return None
+    if not token_file.is_usable(copy.expires_at, copy.issued_at, now, min_ttl or 0):
+        return None
+    document = {**json.loads(copy.document_at(now)), "stale": True}
+    variables = dict(line.split("=", 1) for line in copy.variables.splitlines())
+    return IssuedToken(copy.access_token, copy.generation, document, variables)
 
 
 def notify_rejected(terminal: Terminal, name: str) -> None:

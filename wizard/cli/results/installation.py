@@ -178,6 +178,7 @@ class Status:
     data_dir: str
     config_dir: str
     database: str
+    """The path of the file, or the address of a shared database."""
     cache_dir: str
     socket: str | None
     """The owner's socket; null if it isn't served."""
