@@ -14,6 +14,7 @@ from support.harness import Harness
 from support.shell import PROCESS_TIMEOUT_SECONDS, Shell
 
 from wizard.fastpath import commands
+from wizard.paths import locate
 
 MODULES = {
     "wizard",
@@ -99,6 +100,13 @@ def test_without_a_name_the_token_of_the_only_connection_is_printed(
         assert (refused.returncode, refused.stdout) == (2, "")
         error = json.loads(refused.stderr)["error"]
         assert (error["code"], error["details"]["names"]) == ("connection-needed", "books, crm")
+
+
+def test_a_database_that_a_shared_store_replaced_is_not_read(crm: Shell) -> None:
+    query = "SELECT name FROM connections"
+    assert commands.read_database(crm.environment, query) == [("crm",)]
+    Path(locate(crm.environment).shared_store_marker).write_text("1")
+    assert commands.read_database(crm.environment, query) == []
 
 
 def test_without_a_name_and_a_connection_nothing_is_created(shell: Shell) -> None:

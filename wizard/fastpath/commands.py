@@ -134,13 +134,16 @@ def only_connection(environ: "Mapping[str, str]") -> str:
 
 
 def read_database(environ: "Mapping[str, str]", query: str, *values: str) -> "list[Any]":
-    """The rows of a query; none if the database can't be read.
+    """The rows of a query; none if the database can't be read, or isn't the one in use.
 
     It creates no file, as SQLite would for a database that nobody uses now.
     """
     import sqlite3
 
-    database = paths.locate(environ).database
+    here = paths.locate(environ)
+    if here.uses_shared_store:
+        return []
+    database = here.database
     mode = "mode=ro" if os.path.exists(f"{database}-wal") else "immutable=1"
     address = database.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     try:
