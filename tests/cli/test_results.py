@@ -25,7 +25,7 @@ from wizard.model import Grant
 
 CONSENT_URL = r"http://127\.0\.0\.1:\d+/\w+/accounts/oauth/v2/auth\S+"
 ROOT = Path(__file__).resolve().parents[2]
-WITHOUT_RESULT = {"run", "simulator run"}
+WITHOUT_RESULT = {"run", "service run", "simulator run"}
 """Their output is that of the command that they run."""
 
 

@@ -166,9 +166,9 @@ class Renderer:
         click.echo(to_json(value))
         sys.stdout.flush()
 
-    def print_raw(self, text: str) -> None:
-        """Print `text` unchanged: a token, or lines that a program reads."""
-        click.echo(text, nl=not text.endswith("\n"))
+    def print_raw(self, text: str, *, is_stderr: bool = False) -> None:
+        """Print `text` unchanged: a token, lines that a program reads, or what the service says."""
+        click.echo(text, nl=not text.endswith("\n"), err=is_stderr)
 
     def print_table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """A table on a terminal, tab-separated lines without a heading in a pipe; on a terminal

@@ -115,8 +115,10 @@ def _print_served_list(
     listed = request_list(socket, options)
     if listed is None:
         raise fail("service-stopped")
-    terminal.renderer.print_raw(listed.stdout)
-    click.echo(listed.stderr, err=True, nl=False)
+    if listed.stdout:
+        terminal.renderer.print_raw(listed.stdout)
+    if listed.stderr:
+        terminal.renderer.print_raw(listed.stderr, is_stderr=True)
     raise Exit(listed.exit_code)
 
 
