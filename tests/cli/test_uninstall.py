@@ -75,6 +75,18 @@ def test_nothing_is_removed_while_a_wizard_serves(shell: Shell, shell_harness: H
     serving.finish(signal.SIGTERM)
 
 
+def test_a_machine_of_a_token_host_removes_its_address_and_its_copies(shell: Shell) -> None:
+    home = shell.directory / "home"
+    for name, content in (
+        ("config/simulator/remote", "ssh://tokens@127.0.0.1:9\n"),
+        ("cache/simulator/token-host/crm.token", "a copy"),
+    ):
+        (home / name).parent.mkdir(parents=True)
+        (home / name).write_text(content)
+    assert shell.run("uninstall", "--yes").exit_code == 0
+    assert not home.exists()
+
+
 def test_units_of_the_user_are_stopped_and_removed(shell: Shell, shell_harness: Harness) -> None:
     programs, log = shell.directory / "programs", shell.directory / "systemctl.log"
     programs.mkdir()

@@ -73,7 +73,7 @@ IS_HELP = "wizard.cli.is_help"
 """In the context: the arguments only ask for help."""
 REMOTE_COMMANDS = ("token", "run", "list", "show", "check")
 """Commands that can ask a token host."""
-COMMANDS_WITHOUT_CONNECTIONS = (*REMOTE_COMMANDS, "schema", "completion", "simulator")
+COMMANDS_WITHOUT_CONNECTIONS = (*REMOTE_COMMANDS, "schema", "completion", "simulator", "uninstall")
 """Commands that work on a machine whose connections are on a token host."""
 
 

@@ -36,8 +36,8 @@ DATA = (
     "without-key-*", "shared-store", "simulator.json", "simulator",
 )  # fmt: skip
 """What the data directory contains, as patterns. It may contain files of the user, too."""
-CONFIGURATION = ("key", "database-url", "simulator")
-CACHE = ("open-*.html", "simulator")
+CONFIGURATION = ("key", "database-url", "remote", "simulator")
+CACHE = ("open-*.html", "token-host", "simulator")
 
 
 @click.command()
