@@ -57,6 +57,12 @@ def test_a_second_machine_with_the_key_prints_the_token_of_the_first(
     assert run_on_second(shell, "token", "crm").stdout == f"{token}\n"
     assert len(shell.simulator.controls.journal()) == requests
 
+    refused = run_on_second(shell, "uninstall", "--revoke", "--yes", "--json")
+    assert (refused.exit_code, error_code(refused)) == (2, "uninstall-revoke-shared")
+    assert run_on_second(shell, "uninstall", "--yes").exit_code == 0
+    assert shell.run("token", "crm").stdout == f"{token}\n"
+    assert not Path(shell.directory, "second").exists()
+
 
 def test_a_key_of_a_different_store_is_refused_and_not_kept(shell: Shell, empty_url: str) -> None:
     shell.run("database", "use", empty_url)

@@ -24,6 +24,8 @@ def test_a_dry_run_lists_the_places_and_changes_nothing(
     paths = {each["location"] for each in listed["places"]}
     assert shell_harness.services.paths.key_file in paths
     assert shell_harness.services.paths.database in paths
+    revoking = json.loads(shell.run("uninstall", "--revoke", "--dry-run", "--json").stdout)
+    assert (revoking["not_revoked"], revoking["revoked"]) == ([], ["crm"])
     assert all_files(home) == before
 
 

@@ -77,6 +77,8 @@ class _Plan:
         self._terminal = terminal
         self._paths = terminal.settings.paths
         self._revokes = revoke
+        if revoke and self._paths.uses_shared_store:
+            raise fail("uninstall-revoke-shared")
         scopes: tuple[Scope, ...] = ("user", "system") if is_root() else ("user",)
         self._managers = [find_manager(terminal, scope) for scope in scopes]
         self._system = next(
@@ -88,12 +90,17 @@ class _Plan:
         self.places = tuple(self._find_places())
         self._revoked: tuple[str, ...] = ()
 
+    @property
+    def to_revoke(self) -> tuple[str, ...]:
+        """The connections that are revoked first."""
+        return self.connections if self._revokes else ()
+
     def result(self, *, is_dry_run: bool) -> Uninstallation:
         """The plan, or what was done of it."""
         return Uninstallation(
             is_dry_run,
             self.places,
-            self._revoked,
+            self.to_revoke if is_dry_run else self._revoked,
             () if self._revokes else self.connections,
             self.destinations,
         )
@@ -104,7 +111,7 @@ class _Plan:
         is_started_by_hand = not any(each.installed(("serve",)) for each in self._managers)
         if is_started_by_hand:
             self._require_stopped()
-        if self._revokes and self.connections:
+        if self.to_revoke:
             self._revoke()
         if self._system:
             self._remove_system_data(self._system)
@@ -148,7 +155,7 @@ class _Plan:
 
     def _revoke(self) -> None:
         services, done = self._terminal.services, []
-        for name in self.connections:
+        for name in self.to_revoke:
             for grant in revocable_grants(services.store.grants.of_connection(name)):
                 services.tokens.revoke(grant)
             done.append(name)
@@ -256,10 +263,15 @@ def _remove_if_empty(directory: Path) -> None:
 def _print_places(terminal: Terminal, plan: _Plan) -> None:
     for place in plan.places:
         terminal.renderer.print_output(f"{place.kind}\t{place.location}")
-    _print_kept(terminal, plan.destinations)
+    _print_consequences(terminal, plan.to_revoke, plan.destinations)
 
 
-def _print_kept(terminal: Terminal, destinations: Sequence[str]) -> None:
+def _print_consequences(
+    terminal: Terminal, revoked: Sequence[str], destinations: Sequence[str]
+) -> None:
+    if revoked:
+        names = ", ".join(revoked)
+        terminal.renderer.print_note(message("notes", "tokens-revoked-first", names=names))
     for target in destinations:
         note = message("notes", "destination-keeps-credentials", target=target)
         terminal.renderer.print_note(note)
@@ -270,7 +282,7 @@ def _print_result(terminal: Terminal, result: Uninstallation) -> None:
     if result.is_dry_run:
         for place in result.places:
             renderer.print_output(f"{place.kind}\t{place.location}")
-        _print_kept(terminal, result.destinations)
+        _print_consequences(terminal, result.revoked, result.destinations)
         return
     for name in result.revoked:
         renderer.print_note(message("notes", "revoked", name=name))

@@ -102,7 +102,7 @@ class Uninstallation:
     is_dry_run: bool
     places: tuple[UninstalledPlace, ...]
     revoked: tuple[str, ...]
-    """The connections whose refresh tokens were revoked."""
+    """The connections whose refresh tokens were revoked, or would be."""
     not_revoked: tuple[str, ...]
     """The connections whose refresh tokens still work at Zoho."""
     destinations: tuple[str, ...]
