@@ -13,6 +13,9 @@ from support.harness import Harness
 from support.local_api import SocketClient, allow
 from support.shell import Shell
 
+from wizard.cli.commands import service
+from wizard.errors import WizardError
+from wizard.fastpath import cipher
 from wizard.local_api import find_service
 from wizard.paths import KEY_CREDENTIAL
 
@@ -106,6 +109,52 @@ def test_a_program_that_a_different_user_cannot_run_is_not_installed(
     )
     assert "service-program-hidden" in refused.stderr
     assert systemd.read_text() == ""
+
+
+@pytest.fixture
+def key_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The key file of a service of the system, and a ``systemd-creds`` that doesn't encrypt."""
+    programs, home = tmp_path / "programs", tmp_path / "home"
+    (home / "config").mkdir(parents=True)
+    programs.mkdir()
+    copy = programs / "systemd-creds"
+    copy.write_text('#!/bin/sh\nif [ "$1" = encrypt ]; then cat > "$4"; else cat "$3"; fi\n')
+    copy.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.defpath}")
+    monkeypatch.setattr(service, "SYSTEM_HOME", str(home))
+    monkeypatch.setattr(service, "CREDENTIAL_FILE", tmp_path / "credstore" / KEY_CREDENTIAL)
+    return home / "config" / "key"
+
+
+def test_the_key_becomes_a_credential_and_its_file_is_removed(key_file: Path) -> None:
+    key = cipher.key_to_text(cipher.new_key())
+    key_file.write_text(key + "\n")
+    service._encrypt_key()
+    assert service.CREDENTIAL_FILE.read_text() == key
+    assert not key_file.exists()
+
+
+@pytest.mark.parametrize("trick", ["link", "link to the directory", "hard link", "pipe"])
+def test_a_service_gets_no_other_file_as_its_credential(
+    key_file: Path, tmp_path: Path, trick: str
+) -> None:
+    secret = tmp_path / "of root" / "key"
+    secret.parent.mkdir()
+    secret.write_text("root:x")
+    if trick == "link to the directory":
+        key_file.parent.rmdir()
+        key_file.parent.symlink_to(secret.parent)
+    elif trick == "pipe":
+        os.mkfifo(key_file)
+    elif trick == "hard link":
+        key_file.hardlink_to(secret)
+    else:
+        key_file.symlink_to(secret)
+    with pytest.raises(WizardError) as refused:
+        service._encrypt_key()
+    assert refused.value.failure.code == "key-unreadable"
+    assert not service.CREDENTIAL_FILE.exists()
+    assert secret.exists()
 
 
 def test_the_service_says_when_it_is_ready_alive_and_stopping(shell: Shell) -> None:

@@ -6,8 +6,8 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -54,6 +54,8 @@ SYSUSERS_FILE = Path("/etc/sysusers.d/zoho-wizard.conf")
 SHARED_DIRECTORY = Path("/run/zoho-wizard")
 CREDENTIAL_FILE = Path("/etc/credstore.encrypted") / KEY_CREDENTIAL
 DEFAULT_USER = "zoho-wizard"
+KEY_FILE_NAME = "key"
+MAX_KEY_FILE_BYTES = 1024
 
 PARTS = ("serve", "monitor")
 UNITS_OF = {"serve": (SERVICE, SOCKET), "monitor": (MONITOR, TIMER)}
@@ -493,15 +495,64 @@ def _encrypt_command() -> tuple[str, ...]:
 def _encrypt_key() -> None:
     """Encrypt the key of the service, or a new one if it has none. Its file is removed after the
     credential was decrypted once, to verify it."""
-    file = Path(SYSTEM_HOME) / "config" / "key"
-    key = file.read_bytes() if file.exists() else cipher.key_to_text(cipher.new_key()).encode()
-    files.make_directory(str(CREDENTIAL_FILE.parent))
-    run_systemd(_encrypt_command(), key)
-    decrypt = ("systemd-creds", "decrypt", f"--name={KEY_CREDENTIAL}", str(CREDENTIAL_FILE), "-")
-    if run_systemd(decrypt) != key:
-        CREDENTIAL_FILE.unlink()
-        raise _command_failed(decrypt, "it returned a different key")
-    file.unlink(missing_ok=True)
+    with _key_directory() as directory:
+        key = cipher.key_to_text(_service_key(directory) or cipher.new_key()).encode()
+        files.make_directory(str(CREDENTIAL_FILE.parent))
+        run_systemd(_encrypt_command(), key)
+        decrypt = (
+            "systemd-creds",
+            "decrypt",
+            f"--name={KEY_CREDENTIAL}",
+            str(CREDENTIAL_FILE),
+            "-",
+        )
+        if run_systemd(decrypt) != key:
+            CREDENTIAL_FILE.unlink()
+            raise _command_failed(decrypt, "it returned a different key")
+        if directory is not None:
+            files.remove(KEY_FILE_NAME, directory)
+
+
+@contextmanager
+def _key_directory() -> Iterator[int | None]:
+    """A descriptor of the directory with the service's key file; None if there is none.
+
+    It belongs to the service's user, who could replace it, and the file, by links to what only root
+    can read. None is followed. Raises ``key-unreadable``.
+    """
+    try:
+        descriptor = os.open(Path(SYSTEM_HOME) / "config", os.O_DIRECTORY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        yield None
+        return
+    except OSError as error:
+        raise _key_unreadable(error.strerror or "") from None
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _service_key(directory: int | None) -> bytes | None:
+    """The key in the service's key file; None if there is none. Its user gets back what is
+    encrypted, so a file that isn't a key is refused. Raises ``key-unreadable``."""
+    if directory is None:
+        return None
+    try:
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe doesn't block
+        with open(os.open(KEY_FILE_NAME, flags, dir_fd=directory), "rb") as file:
+            return cipher.key_from_text(file.read(MAX_KEY_FILE_BYTES))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _key_unreadable(error.strerror or "") from None
+    except ValueError:
+        raise _key_unreadable("not a key") from None
+
+
+def _key_unreadable(reason: str) -> WizardError:
+    where = str(Path(SYSTEM_HOME) / "config" / KEY_FILE_NAME)
+    return fail("key-unreadable", where=where, reason=reason)
 
 
 def _unit_states(manager: Manager, names: Iterable[str]) -> dict[str, dict[str, str]]:
