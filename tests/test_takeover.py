@@ -141,6 +141,16 @@ def test_a_search_ends_at_its_limits_and_says_so(
     assert "too-many" in reasons_in(found, tmp_path).values()
 
 
+def test_a_pattern_follows_no_links_around_and_reads_each_file_once(tmp_path: Path) -> None:
+    write(tmp_path / "a/b/.env", env_text(1))
+    write(tmp_path / ".git/.env", env_text(2))
+    for name in ("one", "two", "three"):  # followed, they are 3 ** 40 directories
+        (tmp_path / name).symlink_to(".")
+    (tmp_path / "root").symlink_to("/")
+    for pattern in ("**/.env", "*/**/.env", "**", "**/*", "*/b/.e*"):
+        assert names_in(discover([f"{tmp_path}/{pattern}"]), tmp_path) == ["a/b/.env"]
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
 def test_what_cannot_be_opened_is_named(tmp_path: Path) -> None:
     write(tmp_path / "closed/.env", env_text(1)).parent.chmod(0)

@@ -5,7 +5,7 @@ user named, skips what belongs to version control and package managers, and has 
 entries and file size. What it couldn't read is named.
 """
 
-import glob
+import fnmatch
 import os
 import re
 import stat
@@ -110,21 +110,36 @@ class _Search:
         if not os.path.isdir(fixed):
             raise fail("import-missing", path=fixed)
         self._set_root(fixed)
-        matches = glob.iglob(path, recursive=True, include_hidden=True)
-        for each in islice(matches, MAX_ENTRIES):
-            is_skipped = SKIPPED_DIRECTORIES.intersection(Path(each).relative_to(fixed).parts)
-            if not is_skipped and self._is_inside(each):
-                self._visit(os.path.realpath(each), MAX_DEPTH)
+        self._visit_matches(self._root, Path(path).relative_to(fixed).parts, MAX_DEPTH)
 
     def _set_root(self, path: str) -> None:
         self._root = os.path.realpath(path)
         self._device = os.stat(self._root).st_dev
 
+    def _visit_matches(self, path: str, parts: Sequence[str], depth: int) -> None:
+        """Visit what matches the rest of a pattern below `path`; ``**`` follows no link."""
+        if not parts:
+            self._visit(path, MAX_DEPTH)
+            return
+        is_any_depth, rest = parts[0] == "**", parts[1:]
+        if is_any_depth:
+            self._visit_matches(path, rest, depth)
+            if not rest:
+                return
+        try:
+            for entry in self._list(path, depth) if os.path.isdir(path) else ():
+                if entry.name in SKIPPED_DIRECTORIES or self._is_too_many(entry.path):
+                    continue
+                if is_any_depth:
+                    if entry.is_dir(follow_symlinks=False):
+                        self._visit_matches(entry.path, parts, depth - 1)
+                elif fnmatch.fnmatch(entry.name, parts[0]) and self._is_inside(entry.path):
+                    self._visit_matches(os.path.realpath(entry.path), rest, depth - 1)
+        except OSError as error:
+            self._skip(path, "unreadable", os.strerror(error.errno or 0))
+
     def _visit(self, path: str, depth: int) -> None:
-        self._entries += 1
-        if self._entries > MAX_ENTRIES:
-            if self._entries == MAX_ENTRIES + 1:
-                self.skipped.insert(0, SkippedPath(path, "too-many", str(MAX_ENTRIES)))
+        if self._is_too_many(path):
             return
         try:
             status = os.lstat(path)
@@ -138,16 +153,29 @@ class _Search:
             self._skip(path, "unreadable", os.strerror(error.errno or 0))
 
     def _visit_directory(self, path: str, depth: int) -> None:
-        if depth == 0:
-            self._skip(path, "too-deep", str(MAX_DEPTH))
-            return
-        with os.scandir(path) as entries:
-            listed = sorted(islice(entries, MAX_ENTRIES), key=lambda entry: entry.name)
-        for entry in listed:
+        for entry in self._list(path, depth):
             if entry.is_symlink():
                 self._is_inside(entry.path)  # one that leads to an inner place is read there
             elif entry.name not in SKIPPED_DIRECTORIES:
                 self._visit(entry.path, depth - 1)
+
+    def _list(self, directory: str, depth: int) -> Sequence["os.DirEntry[str]"]:
+        """The entries of a directory on the same file system, by name; none if it is too deep."""
+        if os.stat(directory).st_dev != self._device:
+            self._skip(directory, "other-file-system")
+            return ()
+        if depth == 0:
+            self._skip(directory, "too-deep", str(MAX_DEPTH))
+            return ()
+        with os.scandir(directory) as entries:
+            return sorted(islice(entries, MAX_ENTRIES), key=lambda entry: entry.name)
+
+    def _is_too_many(self, path: str) -> bool:
+        """Count one more entry; note `path` if it is the first that is too many."""
+        self._entries += 1
+        if self._entries == MAX_ENTRIES + 1:
+            self.skipped.insert(0, SkippedPath(path, "too-many", str(MAX_ENTRIES)))
+        return self._entries > MAX_ENTRIES
 
     def _is_inside(self, path: str) -> bool:
         """Whether `path` is below the root once all links are resolved; one that isn't is noted."""

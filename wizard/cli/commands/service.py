@@ -499,13 +499,8 @@ def _encrypt_key() -> None:
         key = cipher.key_to_text(_service_key(directory) or cipher.new_key()).encode()
         files.make_directory(str(CREDENTIAL_FILE.parent))
         run_systemd(_encrypt_command(), key)
-        decrypt = (
-            "systemd-creds",
-            "decrypt",
-            f"--name={KEY_CREDENTIAL}",
-            str(CREDENTIAL_FILE),
-            "-",
-        )
+        name = f"--name={KEY_CREDENTIAL}"
+        decrypt = ("systemd-creds", "decrypt", name, str(CREDENTIAL_FILE), "-")
         if run_systemd(decrypt) != key:
             CREDENTIAL_FILE.unlink()
             raise _command_failed(decrypt, "it returned a different key")
