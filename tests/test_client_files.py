@@ -124,8 +124,8 @@ def test_a_file_with_other_values_is_refused(file: Path, colleague: Services) ->
     document = json.loads(CLIENT_FILE.decrypt(file.read_bytes(), PASSPHRASE))
     cases = [*CHANGES.items(), *(("client-file-bad-value", {k: v}) for k, v in BAD_VALUES.items())]
     cases += [("client-file-newer-version", {key: None}) for key in ("name", "secrets")]
-    for code, change in cases:
-        content = json.dumps({**document, **change}).encode()
+    contents = [(code, json.dumps({**document, **change}).encode()) for code, change in cases]
+    for code, content in [*contents, ("client-file-newer-version", b"[" * 30_000)]:
         with raises_failure(code):
             colleague.client_files.open(CLIENT_FILE.encrypt(content, PASSPHRASE), PASSPHRASE)
 

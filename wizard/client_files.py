@@ -83,7 +83,7 @@ class ClientFiles:
             if document["format"] != FORMAT_VERSION:
                 raise fail("client-file-newer-version", version=str(document["format"]))
             found = _client_file(document)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise fail("client-file-newer-version") from error
         if document["zoho_instance"] != self._zoho.instance:
             raise fail(

@@ -179,6 +179,8 @@ def _parse_toml(text: str) -> dict[str, Any]:
         ) from None
     except RecursionError:
         raise fail("connections-file-syntax", reason="nested too deep") from None
+    except ValueError:  # Python reads no number of more than 4,300 digits
+        raise fail("connections-file-syntax", reason="a number is too long") from None
 
 
 def key_path(parent: str, key: str) -> str:

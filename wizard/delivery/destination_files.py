@@ -272,7 +272,7 @@ def _merge_nested(current: Fields, fields: Fields) -> dict[str, str]:
 def _json_members(value: str) -> dict[str, object]:
     try:
         found = json.loads(value)
-    except ValueError:
+    except (RecursionError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
 

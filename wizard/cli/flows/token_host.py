@@ -2,6 +2,7 @@
 answers. Nothing is stored here except the copy of an access token."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC
 from typing import Any, TypeVar
 
 from wizard.cli.flows.verification import most_severe
@@ -88,16 +89,19 @@ def request_report(
 
 
 def to_error(error: Mapping[str, Any]) -> WizardError:
-    """A failure that `token_host` reports. A code that this version doesn't know means that the
-    host has a newer one."""
-    code, retry_at = error["code"], error["retry_at"]
-    known = is_failure_code(code)
+    """A failure that `token_host` reports. A code or a time that this version doesn't know means
+    that the host has a newer one."""
+    code, given = error["code"], error["retry_at"]
+    try:
+        retry_at = parse_iso(given).astimezone(UTC) if given else None
+    except (OverflowError, TypeError, ValueError):
+        code, retry_at = "token-host-version", None
     return WizardError(
         Failure(
-            code if known else "token-host-version",
+            code if is_failure_code(code) else "token-host-version",
             temporary=error["temporary"],
             details=error["details"],
-            retry_at=parse_iso(retry_at) if retry_at else None,
+            retry_at=retry_at,
         )
     )
 
