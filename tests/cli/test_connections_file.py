@@ -118,8 +118,8 @@ def test_a_person_can_correct_a_secret_and_a_second_question_prunes(
         "--request",
         replies=[
             ("Apply this?", "y"),
-            ("Client secret of new in EU", "0" * 42),
-            ("Client secret of new in EU", made["secrets"]["eu"]),
+            ("Client secret for new in EU", "0" * 42),
+            ("Client secret for new in EU", made["secrets"]["eu"]),
         ],
     )
     assert "accounts/oauth/v2/auth" in done.stdout, "the message for the account owner"

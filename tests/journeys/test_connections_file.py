@@ -38,7 +38,7 @@ def test_a_file_creates_connections_of_two_accounts(journey: Journey) -> None:
     assert accessibility_violations(page) == []
     for name, each in clients.items():
         (secret,) = each["secrets"].values()
-        person.paste(page.get_by_label(f"Client secret of {name}"), secret)
+        person.paste(page.get_by_label(f"Client secret for {name}"), secret)
     person.click(page.get_by_role("button", name="Create 4 connections"))
     progress = ReauthorizationPage(person)
     expect(progress.heading).to_have_text("Authorize 4 connections")
