@@ -62,7 +62,7 @@ class Settings:
     has_display: bool = False
     """There is an X11 or Wayland display; meaningless on other systems."""
     user_unit_dir: str = ""
-    """Where the user's own units of systemd are."""
+    """Where the user's own systemd units are."""
     management: ServiceManagement = ServiceManagement()
     service_environment: Mapping[str, str] = field(default_factory=dict)
     """The variables behind these settings, which a timer or a service needs, too."""

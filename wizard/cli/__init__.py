@@ -257,12 +257,12 @@ class Commands(LazyGroup):
             "apply": LazyCommand(
                 "commands.connections_file",
                 "apply",
-                "Create and change connections as a file says.",
+                "Create and change connections to match a file.",
             ),
             "export-config": LazyCommand(
                 "commands.connections_file",
                 "export_config",
-                "Write the connections file for what is stored.",
+                "Write a connections file for what is stored.",
             ),
             "open": LazyCommand(
                 "flows.serving",
@@ -331,7 +331,7 @@ class Commands(LazyGroup):
         "This installation": {
             "serve": LazyCommand("flows.serving", "serve", "Serve the web app until stopped."),
             "service": LazyCommand(
-                "commands.service", "service", "Run the wizard as a service of systemd."
+                "commands.service", "service", "Run the wizard as a systemd service."
             ),
             "status": LazyCommand(
                 "commands.status",
@@ -350,7 +350,7 @@ class Commands(LazyGroup):
             "uninstall": LazyCommand(
                 "commands.uninstall",
                 "uninstall",
-                "Remove all data, keys and services of the wizard.",
+                "Remove all of the wizard’s data, keys and services.",
             ),
             "schema": LazyCommand(
                 "commands.status",

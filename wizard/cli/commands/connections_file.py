@@ -109,7 +109,7 @@ def plan(terminal: Terminal, file: str, prune: bool, has_exit_code: bool) -> Non
     "client_files",
     type=click.Path(path_type=Path),
     multiple=True,
-    help="Take a client’s secrets from a file of `zoho-wizard client export`. It asks for the "
+    help="Take a client’s secrets from a `zoho-wizard client export` file. It asks for the "
     "passphrase. Repeat it for several.",
 )
 @click.option("--yes", is_flag=True, help="Don’t ask. A script needs it.")
@@ -125,7 +125,7 @@ def apply(
     request: bool,
     yes: bool,
 ) -> None:
-    """Create and change connections as a file says.
+    """Create and change connections to match a file.
 
     It shows the plan and asks. Then it asks for each missing client secret once, and leads
     through all consents, with one sign-in per account. Each connection is verified, and its
@@ -196,10 +196,10 @@ def apply(
 @click.command()
 @pass_terminal
 def export_config(terminal: Terminal) -> None:
-    """Write the connections file for what is stored.
+    """Write a connections file for what is stored.
 
     It has no secrets, and its order depends only on its content, so you can keep it in version
-    control. `plan` finds no difference to it.
+    control. `plan` finds no difference from it.
 
     \b
     Examples:

@@ -16,8 +16,8 @@ from wizard.vault.passphrase import KEY_FILE
 def database() -> None:
     """Share one database between machines.
 
-    It’s a database on PostgreSQL. The machines share connections, authorizations and access
-    tokens. Of all their processes, one refreshes a token, and the others get it.
+    The database is on a PostgreSQL server. The machines share connections, authorizations and
+    access tokens. One process on one of them refreshes a token, and all others use it.
 
     \b
     Examples:
@@ -39,8 +39,8 @@ def database() -> None:
 def use_database(terminal: Terminal, url: str, key_file: Path | None) -> None:
     """Use a shared PostgreSQL database.
 
-    On the first machine, this creates the tables and a key. Every other machine needs the key of
-    the first one. The configuration keeps URL, which must not contain a password.
+    On the first machine, this creates the tables and a key. Every other machine needs the
+    first one’s key. The configuration keeps URL, which must not contain a password.
     ZOHO_WIZARD_DATABASE_URL overrides it.
 
     \b

@@ -77,13 +77,12 @@ def _profiles_help() -> str:
         "domain_suffix": "com, eu",
         "data_center": "as the profile spells it",
     }
+    width = max(map(len, PLACEHOLDERS)) + 2
     names = "\n".join(
-        f"  {{{name}}}" + (f"  {examples[name]}" if name in examples else "")
-        for name in PLACEHOLDERS
+        f"  {'{' + name + '}':{width}}  {examples.get(name, '')}".rstrip() for name in PLACEHOLDERS
     )
-    return (
-        f"\b\nProfiles, or the path of a TOML file of yours:\n{rows}\n\n\b\nPlaceholders:\n{names}"
-    )
+    heading = "Profiles (or pass the path of your own TOML file):"
+    return f"\b\n{heading}\n{rows}\n\n\b\nPlaceholders:\n{names}"
 
 
 @destination.command("add", epilog=_profiles_help())

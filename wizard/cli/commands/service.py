@@ -1,4 +1,4 @@
-"""``service``: the wizard as services of systemd, of this user or of the system."""
+"""``service``: the wizard as systemd services, of this user or of the system."""
 
 import os
 import shlex
@@ -97,7 +97,7 @@ scope_option = click.option(
     "--system/--user",
     "is_system",
     default=None,
-    help="Use units of the system, or of this user. Default: of the system for root.",
+    help="Use system units or user units. Default: system units for root.",
 )
 parts_argument = click.argument(
     "parts", nargs=-1, type=click.Choice(PARTS), metavar="[serve|monitor]..."
@@ -109,10 +109,10 @@ dry_run_option = click.option(
 
 @click.group()
 def service() -> None:
-    """Run the wizard as a service of systemd.
+    """Run the wizard as a systemd service.
 
-    Units of the system run as a user of their own, which keeps its data in /var/lib/zoho-wizard.
-    Units of a user run with that user’s data.
+    System units run as their own user, which keeps its data in /var/lib/zoho-wizard. User units
+    run with your data.
 
     \b
     Examples:
@@ -129,25 +129,25 @@ def service() -> None:
     "--pages/--socket-only",
     "has_pages",
     default=None,
-    help="Serve the web app, or only the sockets. Default: the web app for units of a user.",
+    help="Serve the web app, or only the sockets. Default: the web app for user units.",
 )
 @click.option(
     "--run-as",
     "user",
     default=DEFAULT_USER,
     metavar="USER",
-    help="Run units of the system as this user, and create it if needed. Default: zoho-wizard.",
+    help="Run system units as this user, and create it if needed. Default: zoho-wizard.",
 )
 @click.option(
     "--writable",
     type=click.Path(path_type=Path),
     multiple=True,
-    help="Let units of the system write destinations in this directory. Repeat it for several.",
+    help="Let system units write destinations in this directory. Repeat it for several.",
 )
 @click.option(
     "--encrypt-key",
     is_flag=True,
-    help="Encrypt the key of the system’s service as a systemd credential, and remove its file.",
+    help="Encrypt the system service’s key as a systemd credential, and remove its file.",
 )
 @click.option(
     "--every",
@@ -176,10 +176,10 @@ def install(
     metrics_file: Path | None,
     dry_run: bool,
 ) -> None:
-    """Install the units, and start them.
+    """Install the units and start them.
 
     Without an argument, it installs both: `serve`, and a timer for `monitor`. Run it again after
-    an upgrade: it replaces the units that changed. Changes of yours belong in
+    an upgrade: it replaces the units that changed. Make changes of your own with
     `systemctl edit zoho-wizard`.
 
     \b
@@ -247,7 +247,7 @@ def install(
 @scope_option
 @pass_terminal
 def status(terminal: Terminal, is_system: bool | None) -> None:
-    """Show which units are installed, and how they are.
+    """Show which units are installed and their status.
 
     \b
     Examples:
@@ -280,7 +280,7 @@ def status(terminal: Terminal, is_system: bool | None) -> None:
 def remove(
     terminal: Terminal, parts: tuple[str, ...], is_system: bool | None, dry_run: bool
 ) -> None:
-    """Stop the services, and remove their units.
+    """Stop the services and remove their units.
 
     The data and its user stay: `zoho-wizard uninstall` removes them.
 
@@ -299,9 +299,9 @@ def remove(
 @click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
 @pass_terminal
 def run_as_service(terminal: Terminal, words: tuple[str, ...]) -> None:
-    """Run a command of the wizard as the system’s service does.
+    """Run a wizard command as the system service does.
 
-    It gets the user, the environment and the encryption key of the installed unit. It needs root.
+    The command gets the environment and the encryption key of the installed unit. It needs root.
 
     \b
     Examples:
@@ -321,7 +321,7 @@ def run_as_service(terminal: Terminal, words: tuple[str, ...]) -> None:
 
 
 def service_command(words: Sequence[str], *, is_terminal: bool) -> tuple[str, ...]:
-    """The command line that runs the wizard as the installed unit of the system does."""
+    """The command line that runs the wizard as the installed system unit does."""
     # A unit file doubles percent signs, which start its specifiers.
     kept = (f"--property={line.replace('%%', '%')}" for line in _unit_lines(*SERVICE_PROPERTIES))
     stdin = "--pty" if is_terminal else "--pipe"
@@ -330,7 +330,7 @@ def service_command(words: Sequence[str], *, is_terminal: bool) -> tuple[str, ..
 
 
 def created_user() -> str:
-    """The user that was created for the service of the system; empty if there is none."""
+    """The user that was created for the system service; empty if there is none."""
     with suppress(OSError):
         return SYSUSERS_FILE.read_text("utf-8").split()[1]
     return ""
@@ -464,13 +464,13 @@ def _write(path: Path, text: str) -> None:
 
 
 def run_systemd(words: Sequence[str], stdin: bytes = b"") -> bytes:
-    """Run a command of systemd; return its output. Raises ``systemd-missing`` or
+    """Run a systemd command; return its output. Raises ``systemd-missing`` or
     ``service-command``."""
     program = shutil.which(words[0])
     if program is None:
         raise fail("systemd-missing", reason=words[0])
     try:
-        done = subprocess.run(  # noqa: S603 - a program of systemd
+        done = subprocess.run(  # noqa: S603 - a systemd program
             [program, *words[1:]],
             input=stdin,
             capture_output=True,

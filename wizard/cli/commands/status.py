@@ -62,7 +62,7 @@ def status(terminal: Terminal, unattended: bool, metrics: bool, output: Path | N
 
     It says where the data is, how it’s encrypted, when it was last backed up, and whether a
     monitor runs. With --unattended, it tests that a timer would find the same data and key.
-    It warns before something fails: of an old backup, for example.
+    It also warns you before something fails: of an old backup, for example.
 
     \b
     Examples:

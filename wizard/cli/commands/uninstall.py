@@ -42,17 +42,19 @@ CACHE = ("open-*.html", "token-host", "simulator")
 
 @click.command()
 @click.option(
-    "--revoke", is_flag=True, help="First revoke all refresh tokens at Zoho. Default: they work on."
+    "--revoke",
+    is_flag=True,
+    help="First revoke all refresh tokens at Zoho. Default: they keep working.",
 )
 @click.option("--yes", is_flag=True, help="Don’t ask for confirmation. A script needs it.")
 @click.option("--dry-run", is_flag=True, help="List what would be removed. Change nothing.")
 @pass_terminal
 def uninstall(terminal: Terminal, revoke: bool, yes: bool, dry_run: bool) -> None:
-    """Remove all data, keys and services of the wizard.
+    """Remove all of the wizard’s data, keys and services.
 
-    It lists every place, and asks. Destinations keep the credentials that they have, and backups
-    stay where you wrote them. Root also removes the service of the system, with its data and its
-    user. The program itself stays: remove it as you installed it.
+    It lists everything and asks first. Destinations keep the credentials that they have, and
+    backups stay where you wrote them. As root, it also removes the system service, with its data
+    and its user. The program itself stays: remove it the way you installed it.
 
     \b
     Examples:
