@@ -52,7 +52,7 @@ def test_a_colleague_with_a_client_file_needs_four_actions(
     person, page = journey.person, journey.page
     person.attach(page.get_by_label("Client file", exact=True), file)
     person.paste(page.get_by_label("Passphrase"), passphrase)
-    person.click(page.get_by_role("button", name="Import and connect to Zoho"))
+    person.click(page.get_by_role("button", name="Import and connect"))
     journey.consent_page(ANNA).accept()
     journey.wait_until_verified()
 
