@@ -13,6 +13,7 @@ from support.shell import Shell
 from wizard.authorization import StartedAttempt
 from wizard.errors import WizardError
 from wizard.model import AttemptMode
+from wizard.zoho import limits
 
 URL = re.compile(r"http://127\.0\.0\.1:\d+/\S+/oauth/v2/auth\?\S+")
 
@@ -88,6 +89,21 @@ def test_each_user_gets_a_message_and_their_responses_reauthorize(
 
     assert done.exit_code == 0, done.stderr
     assert done.stdout.count("✓ Re-authorized") == 2
+
+
+def test_the_rest_is_requested_when_the_rate_limit_allows_it(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    client, count = shell_harness.register_client(), limits().codes_budget
+    names = [f"crm{number}" for number in range(count + 1)]
+    for name in names:
+        shell_harness.add_connection(name, client)
+    shell_harness.services.reauthorization.begin(tuple(names))
+    first = shell.run("reauthorize", "--request", "--yes")
+    assert (first.exit_code, len(URL.findall(first.stdout))) == (4, count)
+    shell.simulator.controls.advance(limits().window_seconds)
+    rest = shell.run("reauthorize", "--request", "--yes")
+    assert (rest.exit_code, len(URL.findall(rest.stdout))) == (0, 1)
 
 
 def test_an_owner_who_has_authorized_nothing_yet_gets_a_message_and_their_response_connects(

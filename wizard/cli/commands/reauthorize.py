@@ -455,8 +455,9 @@ def print_requests(terminal: Terminal, names: Collection[str] = ()) -> NoReturn:
     """Print the message to forward to each account owner of the current re-authorization, or only
     of connections `names`.
 
-    If a link can't be created, the others are printed, and it ends with the exit code of the
-    failure.
+    Without `names`, links that wait for an answer aren't replaced, unless all do: the rate limit
+    would never let it get to the rest. If a link can't be created, the others are printed, and it
+    ends with the exit code of the failure.
     """
     reauthorization = terminal.services.reauthorization.current()
     waiting = (
@@ -468,6 +469,8 @@ def print_requests(terminal: Terminal, names: Collection[str] = ()) -> NoReturn:
         if reauthorization
         else []
     )
+    if not names:
+        waiting = [each for each in waiting if each.state is not ItemState.REQUEST_SENT] or waiting
     requests: list[ConsentRequest] = []
     failures: list[Explanation] = []
     for email, group in groupby(waiting, key=lambda item: item.email):
