@@ -99,6 +99,15 @@ def test_a_script_applies_a_file_and_only_a_different_organization_stops(
     assert (again.exit_code, json.loads(again.stdout)["plan"]["has_changes"]) == (0, False)
 
 
+def test_when_piped_input_ends_no_other_consent_is_started(shell: Shell, file: Path) -> None:
+    words = ("apply", str(file), "--yes", "--no-browser")
+    ended = shell.run(*words, stdin_text="\n".join([*secrets_of(file), "no URL"]))
+    assert (ended.exit_code, len(re.findall(CONSENT_URL, ended.stderr))) == (2, 2)
+    skipped = shell.run(*words, stdin_text="no URL\n" * 4)
+    assert (skipped.exit_code, len(re.findall(CONSENT_URL, skipped.stderr))) == (3, 4)
+    assert "0 of 1 delivered" in skipped.stdout
+
+
 def test_a_person_can_correct_a_secret_and_a_second_question_prunes(
     shell: Shell, shell_harness: Harness
 ) -> None:

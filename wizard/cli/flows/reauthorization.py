@@ -17,14 +17,16 @@ from wizard.store import Destination
 from wizard.timefmt import format_duration, format_time
 
 RETRY, ACCEPT, SKIP = "retry", "accept", "skip"
+INPUT_ENDED = "input-needed"
+"""The code of a failure after which no URL can be pasted: every other consent would fail, too."""
 
 
 def reauthorize_in_terminal(terminal: Terminal, authorizer: Authorizer) -> None:
     """Work through the current re-authorization until nothing is left for the user to do.
 
     After a failure it asks on a terminal, skips the connection in a script, and leaves the decision
-    to the page if a page started this process. Raises ``window-closed``, and `KeyboardInterrupt` if
-    a signal ends a wait.
+    to the page if a page started this process. Raises ``window-closed``, ``input-needed``, and
+    `KeyboardInterrupt` if a signal ends a wait.
     """
     previous_email = ""
     while (next_action := terminal.services.reauthorization.next_action()) is not None:
@@ -55,7 +57,7 @@ def _authorize(terminal: Terminal, authorizer: Authorizer, item: Reauthorization
     try:
         generation = authorizer.authorize_item(item)
     except WizardError as error:
-        if error.failure.code == WINDOW_CLOSED:
+        if error.failure.code in (WINDOW_CLOSED, INPUT_ENDED):
             raise
         # After a failed authorization, the next action asks.
         if _item_state(terminal, item) is not ItemState.AUTHORIZATION_FAILED:
@@ -312,8 +314,9 @@ def _verification(
 
 
 def _program_counts(destinations: Sequence[Destination], generation: int) -> str:
-    """How many destinations have the grant, and how many programs were reloaded."""
-    current = [each for each in destinations if each.generation == generation]
+    """How many destinations have the grant of `generation` (0: none), and how many programs were
+    reloaded."""
+    current = [each for each in destinations if generation and each.generation == generation]
     reloaded = [each for each in current if each.reloaded_at is not None]
     counts = {"total": str(len(destinations) or ""), "current": str(len(current))}
     return message("notes", "delivered-programs", **counts, reloaded=str(len(reloaded)))
