@@ -14,6 +14,7 @@ from support.diagnosis import detect_rejection
 from support.harness import ANNA, BOB, CARLA, FIRST_ORGANIZATION, Harness
 from support.reauthorization import authorize, reauthorize_all
 
+from wizard.connections_file.description import describe, summary
 from wizard.connections_file.plan import ConsentReason
 from wizard.zoho import limits
 
@@ -118,6 +119,20 @@ def test_a_different_client_or_organization_is_not_applied(harness: Harness) -> 
         "connections.leads.organization",
     ]
     assert plan.consents == ()
+    refused = plan_of(harness, text + 'organization = "Zylker Outlet"\n')
+    assert (refused.has_changes, "Nothing else" in summary(refused)) == (False, True)
+
+
+def test_an_account_that_takes_a_connection_over_is_among_the_changes(harness: Harness) -> None:
+    clients = register_clients(harness, "zylker")
+    client_id = clients["zylker"]["client_id"]
+    apply_without_consents(harness, file_for_leads(client_id), clients)
+    reauthorize_all(harness)
+    for values in ({}, {"owner": "Ops"}):
+        plan = plan_of(harness, file_for_leads(client_id, account=CARLA, **values))
+        (line,) = next(each.lines for each in describe(plan) if each.code == "connections")
+        assert CARLA in line
+        assert "1 to change" in summary(plan)
 
 
 def test_what_is_not_in_the_file_stays_unless_it_is_pruned(harness: Harness) -> None:
@@ -129,6 +144,7 @@ def test_what_is_not_in_the_file_stays_unless_it_is_pruned(harness: Harness) -> 
     assert not plan_of(harness, file_for_leads(client_id)).has_changes
     plan = plan_of(harness, file_for_leads(client_id), is_pruning=True)
     assert (plan.has_changes, plan.unmanaged.connections) == (True, ("old",))
+    assert "1 to remove" in summary(plan)
     assert harness.services.connections_file.prune(plan.unmanaged) == ()
     assert [each.name for each in harness.services.store.connections.all()] == ["leads"]
     assert len(harness.logged_requests("/oauth/v2/revoke/token")) == 1

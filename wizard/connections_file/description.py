@@ -1,7 +1,7 @@
 """A plan in words, for the terminal and the page. Pure."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from wizard.connections_file.plan import ChangeKind, Difference, FilePlan, destination_key
@@ -38,15 +38,18 @@ def describe(plan: FilePlan) -> tuple[PlanSection, ...]:
 def summary(plan: FilePlan) -> str:
     """What the plan comes to, in one sentence."""
     if not plan.has_changes:
-        return message("plan-summary", "nothing")
+        return message("plan-summary", "nothing-else" if plan.declined else "nothing")
     new = sum(each.kind is ChangeKind.ADD for each in plan.connections)
-    changed = len(plan.connections) - new
+    changed = len(plan.connections) - new + len(_new_accounts(plan))
+    left = plan.unmanaged
+    removed = [*left.connections, *left.destinations, *left.permissions, *left.clients]
     count = len(plan.consents)
     return message(
         "plan-summary",
         "changes",
         new=str(new or ""),
         changed=str(changed or ""),
+        removed=str(len(removed) or "") if plan.is_pruning else "",
         consents=str(count or ""),
         sign_ins=str(plan.round.sign_in_count or ""),
         deliveries=str(len(plan.deliveries) or ""),
@@ -69,12 +72,28 @@ def _clients(plan: FilePlan) -> Iterator[str]:
 
 
 def _connections(plan: FilePlan) -> Iterator[str]:
+    emails = {each.connection: each.new_account_email for each in plan.consents}
     for each in plan.connections:
-        yield f"{MARKS[each.kind]} {each.name}{_differences(each.differences)}"
+        email = emails.get(each.name, "")
+        account = _text("new-account", email=email) if email else ""
+        yield f"{MARKS[each.kind]} {each.name}{_differences(each.differences, account)}"
+    for name, email in _new_accounts(plan).items():
+        yield f"{MARKS[ChangeKind.CHANGE]} {name}: {_text('new-account', email=email)}"
 
 
-def _differences(differences: Sequence[Difference]) -> str:
-    texts = [
+def _new_accounts(plan: FilePlan) -> Mapping[str, str]:
+    """By connection, the account that takes it over, where nothing else of it changes."""
+    changed = {each.name for each in plan.connections}
+    return {
+        each.connection: each.new_account_email
+        for each in plan.consents
+        if each.new_account_email and each.connection not in changed
+    }
+
+
+def _differences(differences: Sequence[Difference], more: str = "") -> str:
+    texts = [more] if more else []
+    texts += [
         _text("difference", field=each.field, before=each.before, after=each.after)
         for each in differences
     ]

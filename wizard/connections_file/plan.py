@@ -288,8 +288,10 @@ def _refusals(wanted: Connection, overview: ConnectionOverview) -> tuple[Decline
         pairs.append(("data_center", location, wanted.location))
     if _is_usable(grant) and grant and not wanted.is_expected_to_reach(grant.organizations):
         expected = (wanted.expected_organization, wanted.expected_environment)
-        names = [f"{each.name} {each.environment}".strip() for each in grant.organizations]
-        actual = ", ".join(dict.fromkeys(names)) or "none"
+        names = [
+            ", ".join(filter(None, (each.name, each.environment))) for each in grant.organizations
+        ]
+        actual = "; ".join(dict.fromkeys(names)) or "none"
         pairs.append(("organization", actual, ", ".join(filter(None, expected))))
     return tuple(
         Declined(

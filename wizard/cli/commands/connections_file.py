@@ -149,6 +149,9 @@ def apply(
     service = terminal.services.connections_file
     found = service.plan(document, is_pruning=prune)
     if not found.has_changes:
+        if found.declined and not terminal.is_json:
+            _print_plan(terminal, found)
+            return
         _print_report(terminal, found, (), (), (), None)
         return
     if not terminal.is_json:
