@@ -276,6 +276,14 @@ def test_fields_are_set_in_the_spelling_of_the_program(harness: Harness, grant: 
     assert harness.services.delivery.check(made).changed_fields == ("ZOHO_DC",)
 
 
+def test_a_hint_is_shown_until_the_users_fields_follow_it() -> None:
+    rclone, mcp = profile("rclone"), profile("mcp")
+    assert rclone.with_fields({"description": "ours"}).hint == rclone.hint
+    assert rclone.with_fields({"root_folder_id": "abc"}).hint == ""
+    assert mcp.with_fields({"ZOHO_USER": "{email}"}).hint == mcp.hint
+    assert mcp.with_fields({"ZOHO_ACCOUNTS_URL": "{token_endpoint}"}).hint == ""
+
+
 def test_an_mcp_server_gets_credentials_of_another_data_center_only_with_its_field(
     harness: Harness, grant: Grant
 ) -> None:

@@ -43,6 +43,7 @@ _DATA_CENTER_PLACEHOLDERS = frozenset(
         *("accounts_server", "authorization_endpoint", "token_endpoint"),
     }
 )
+_WORD = re.compile(r"\w+")
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 
 
@@ -76,7 +77,7 @@ class Profile:
     """The data center that the program uses unless a field that the user sets names another; the
     wizard doesn't know the name of that field. Empty: the profile names the data center."""
     hint: str = ""
-    """What the program needs in addition."""
+    """What the program needs in addition, until the user's fields have it."""
 
     @property
     def is_command(self) -> bool:
@@ -102,8 +103,11 @@ class Profile:
         if not own:
             return self
         used = {name for template in own.values() for name in _PLACEHOLDER.findall(template)}
+        names_data_center = bool(self.default_location and used & _DATA_CENTER_PLACEHOLDERS)
+        is_followed = names_data_center or bool(own.keys() & set(_WORD.findall(self.hint)))
         return replace(
             self,
+            hint="" if is_followed else self.hint,
             fields={**self.fields, **own},
             defaults={name: value for name, value in self.defaults.items() if name not in own},
             default_location="" if used & _DATA_CENTER_PLACEHOLDERS else self.default_location,

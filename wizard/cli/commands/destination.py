@@ -210,7 +210,7 @@ def add_destination(
         return
     if not terminal.is_json:
         _print_preview(terminal, preview, is_certain=yes, show_values=show_values)
-    if hint := profile(described.profile).hint:
+    if hint := profile(described.profile).with_fields(described.field_values).hint:
         terminal.renderer.print_note(hint)
     if not yes:
         terminal.confirm(message("prompts", "deliver"), option="--yes")

@@ -44,7 +44,7 @@ from wizard.cli.terminal import (
 from wizard.clients import AssistedConnection
 from wizard.errors import WizardError, fail, message
 from wizard.fastpath.process import WIZARD_COMMAND
-from wizard.local_api import LocalApi, find_service, request_browser_link
+from wizard.local_api import SOCKET_NAME, LocalApi, find_service, request_browser_link
 from wizard.locks import ExclusiveLock
 from wizard.model import Explanation
 from wizard.model.failure import codes_with
@@ -301,7 +301,8 @@ def serve(
 def _serve_sockets(terminal: Terminal, share: Path | None) -> None:
     with stop_signals() as stop_event, running_sockets(terminal.services, share):
         socket = terminal.services.paths.socket
-        note = message("notes", "serving-socket", path=socket)
+        shared = str(share / SOCKET_NAME) if share else ""
+        note = message("notes", "serving-socket", path=socket, shared=shared)
         terminal.emit_event(
             ServeEvent("serving", None, None), lambda: terminal.renderer.print_note(note)
         )
