@@ -183,6 +183,7 @@ def test_a_server_that_does_not_answer_is_reported_with_the_reason(tmp_path: Pat
     failure = caught.value.failure
     assert (failure.code, failure.temporary) == ("database-unreachable", True)
     assert str(tmp_path) in failure.details["reason"]
+    assert failure.details["reason"].endswith("No such file or directory")
 
 
 @over_rows(

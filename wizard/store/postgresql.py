@@ -64,6 +64,8 @@ UNVERIFIED_TLS = ("tls", "unverified")
 
 _LOOPBACK_HOST = re.compile(r"localhost|127(\.\d+){3}|::1|[/@].*", re.DOTALL)
 _MAX_REASON_CHARACTERS = 200
+_LIBPQ_QUESTION = re.compile(r" Is the server running [^?]*\?")
+"""What libpq adds to an error, on a line of its own; our advice says the same."""
 
 _FAILURE_CODES = {
     "25006": "store-unwritable",  # a replica
@@ -331,7 +333,8 @@ class PostgresqlDatabase(Database):
                 code = "database-unreachable"
             if code is None:
                 raise
-            reason = " ".join(str(cause).split())[:_MAX_REASON_CHARACTERS]
+            said = _LIBPQ_QUESTION.sub("", " ".join(str(cause).split()))
+            reason = said[:_MAX_REASON_CHARACTERS].rstrip(" .")
             details = {"path": self.path, "reason": reason}
             is_temporary = code in ("store-locked", "database-unreachable")
             raise WizardError(Failure(code, temporary=is_temporary, details=details)) from error
