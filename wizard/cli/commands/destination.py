@@ -81,8 +81,8 @@ def _profiles_help() -> str:
     names = "\n".join(
         f"  {'{' + name + '}':{width}}  {examples.get(name, '')}".rstrip() for name in PLACEHOLDERS
     )
-    heading = "Profiles (or pass the path of your own TOML file):"
-    return f"\b\n{heading}\n{rows}\n\n\b\nPlaceholders:\n{names}"
+    heading = "Profiles (or pass the path of your own TOML file)"
+    return f"\b\n{heading}:\n{rows}\n\n\b\nPlaceholders:\n{names}"
 
 
 @destination.command("add", epilog=_profiles_help())
