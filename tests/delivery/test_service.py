@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from dotenv import dotenv_values
+from sqlalchemy import update
 from support.claims import over_rows
 from support.delivery import deliver, raises_failure, reauthorize
 from support.harness import Harness
@@ -24,6 +25,7 @@ from wizard.errors import WizardError
 from wizard.model import Grant
 from wizard.model.states import DestinationState
 from wizard.services import Services
+from wizard.store import schema
 
 
 @pytest.fixture
@@ -52,6 +54,38 @@ def test_a_dotenv_is_delivered_with_private_mode_and_read_back(
         False,
     )
     assert made.reloaded_at is None
+
+
+def test_what_somebody_without_the_key_changed_in_the_database_gets_nothing(
+    harness: Harness, grant: Grant
+) -> None:
+    services, stolen = harness.services, harness.directory / "stolen"
+    chosen = deliver(harness, "dotenv", harness.directory / ".env", field_names={})
+    services.store.connections.rename("crm", "sales")
+    (renamed,) = services.store.destinations.all()
+    services.delivery.deliver(renamed)
+    for column, value in {
+        "reload_command": f"touch {stolen}",
+        "target": str(stolen),
+        "field_names": {"ZOHO_REFRESH_TOKEN": "B"},
+        "file_mode": "0640",
+    }.items():
+        before = getattr(chosen, column)
+        for changed in (value, before):
+            with services.store.database.write() as c:
+                c.execute(update(schema.destinations).values({column: changed}))
+            (found,) = services.store.destinations.all()
+            if changed == before:
+                services.delivery.deliver(found)
+                continue
+            for attempt in (services.delivery.deliver, services.delivery.undo):
+                with raises_failure("destination-altered"):
+                    attempt(found)
+            services.store.connections.rename("sales", "renamed")
+            services.store.connections.rename("renamed", "sales")
+            with raises_failure("destination-altered"):
+                services.delivery.deliver(services.store.destinations.all()[0])
+    assert not stolen.exists()
 
 
 def test_a_field_uses_the_chosen_name(harness: Harness, grant: Grant) -> None:

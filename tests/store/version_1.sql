@@ -176,6 +176,7 @@ CREATE TABLE destinations (
     previous_generation INTEGER NOT NULL,
     previous_content BLOB,
     token_digest TEXT,
+    seal TEXT NOT NULL,
     PRIMARY KEY (id),
     UNIQUE (connection, target, entry),
     FOREIGN KEY(connection) REFERENCES connections (name) ON DELETE CASCADE

@@ -337,9 +337,11 @@ class DeliveryService:
 
         Raises ``no-grant``, ``not-verified``, ``refresh-token-rejected``, ``grant-revoked``,
         ``missing-secret``, ``profile-data-center``, what `read_file` and `replace_file` raise,
-        ``command-failed``, ``command-timeout``. The destination then keeps its content.
+        ``command-failed``, ``command-timeout``, ``destination-altered``. The destination then keeps
+        its content.
         """
         try:
+            self._store.destinations.require_unaltered(destination)
             grant = grant or self._current_grant(destination.connection)
             values = self._values_for(destination, grant)
             is_new = grant.generation != destination.generation or not destination.delivered_at
@@ -375,6 +377,7 @@ class DeliveryService:
         previous grant is delivered. Raises ``nothing-to-undo``, ``destination-changed-since`` if
         neither is possible, and as `deliver` does.
         """
+        self._store.destinations.require_unaltered(destination)
         name, before = destination.connection, destination.previous_generation
         is_command = profile_of(destination).is_command
         grant = self._store.grants.get(name, before) if before else None

@@ -36,6 +36,7 @@ from wizard.store.database import (
     insert_row,
     suggest_names,
 )
+from wizard.store.destinations import rename_destinations
 from wizard.store.grants import rename_grants
 from wizard.store.schema import contains_folded, json_list, json_value
 
@@ -239,6 +240,7 @@ class ConnectionRepository(Repository):
                 raise fail("rename-during-reauthorization", name=name)
             self.database.defer_foreign_keys(c)
             rename_grants(c, self._vault, name, new_name)
+            rename_destinations(c, self._vault, name, new_name)
             c.execute(update(_T).where(_T.c.name == name).values(name=new_name))
             installation.rename_connection(c, name, new_name)
             for table in schema.metadata.tables.values():

@@ -1,10 +1,13 @@
 """Destinations: files and commands that receive a connection's credentials."""
 
+import hmac
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import Connection as DatabaseConnection
 from sqlalchemy import Row, delete, insert, select, update
 
 from wizard.errors import fail
@@ -27,6 +30,8 @@ CONFIGURED_FIELDS = (
     "file_group",
 )
 """The fields that the user chose; the others are the delivery status."""
+
+_COLUMNS = [each for each in _T.c if each.name != "seal"]
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ class DestinationRepository(Repository):
         return self._select(connection)
 
     def _select(self, connection: str | None = None) -> tuple[Destination, ...]:
-        query = select(_T).order_by(_T.c.id)
+        query = select(*_COLUMNS).order_by(_T.c.id)
         if connection is not None:
             query = query.where(_T.c.connection == connection)
         with self.database.read() as c:
@@ -87,10 +92,19 @@ class DestinationRepository(Repository):
     def get(self, destination_id: int) -> Destination:
         """Raises ``unknown-destination``."""
         with self.database.read() as c:
-            row = c.execute(select(_T).where(_T.c.id == destination_id)).first()
+            row = c.execute(select(*_COLUMNS).where(_T.c.id == destination_id)).first()
         if row is None:
             raise fail("unknown-destination", target=str(destination_id))
         return _destination_from_row(self._vault, row)
+
+    def require_unaltered(self, destination: Destination) -> None:
+        """Raise ``destination-altered`` unless its configuration is one that somebody with the
+        encryption key chose. Whoever can write to a shared database has no key."""
+        with self.database.read() as c:
+            stored = c.scalar(select(_T.c.seal).where(_T.c.id == destination.id))
+        if not hmac.compare_digest(stored or "", _seal(self._vault, destination)):
+            name, target = destination.connection, destination.target
+            raise fail("destination-altered", name=name, target=target)
 
     def add(self, destination: Destination) -> Destination:
         """Store a destination; returns it with its id.
@@ -106,9 +120,7 @@ class DestinationRepository(Repository):
             same = _T.c.connection == name, _T.c.target == target, _T.c.entry == destination.entry
             if c.scalar(select(_T.c.id).where(*same)) is not None:
                 raise fail("destination-exists", name=name, target=target)
-            row = {**vars(destination), "previous_content": None}
-            del row["id"]
-            made = c.execute(insert(_T).values(**row).returning(_T.c.id)).scalar_one()
+            made = insert_destination(c, self._vault, destination)
         return self.get(made)
 
     def record_delivery(self, destination: Destination, expected: int) -> None:
@@ -138,6 +150,30 @@ class DestinationRepository(Repository):
             if c.execute(delete(_T).where(_T.c.id == destination_id)).rowcount == 0:
                 raise fail("unknown-destination", target=str(destination_id))
         self.database.checkpoint()
+
+
+def insert_destination(c: DatabaseConnection, vault: Vault, destination: Destination) -> int:
+    """Insert a destination without a previous content; returns its id."""
+    row = {**vars(destination), "previous_content": None, "seal": _seal(vault, destination)}
+    del row["id"]
+    return int(c.execute(insert(_T).values(**row).returning(_T.c.id)).scalar_one())
+
+
+def rename_destinations(c: DatabaseConnection, vault: Vault, name: str, new_name: str) -> None:
+    """Rename the connection of destinations. The seal of one that was altered isn't renewed."""
+    for row in c.execute(select(_T).where(_T.c.connection == name)).all():
+        chosen = {each: row._mapping[each] for each in CONFIGURED_FIELDS}
+        values = {"connection": new_name}
+        if hmac.compare_digest(row.seal, _seal(vault, Destination(**chosen))):
+            values["seal"] = _seal(vault, Destination(**{**chosen, "connection": new_name}))
+        c.execute(update(_T).where(_T.c.id == row.id).values(**values))
+
+
+def _seal(vault: Vault, destination: Destination) -> str:
+    """A keyed hash of what the user chose, which includes commands and where secrets go."""
+    chosen = {each: getattr(destination, each) for each in CONFIGURED_FIELDS}
+    chosen |= {each: dict(chosen[each]) for each in ("field_names", "field_values")}
+    return vault.fingerprint("\0".join((labels.DESTINATION, json.dumps(chosen, sort_keys=True))))
 
 
 def _destination_from_row(vault: Vault, row: Row[Any]) -> Destination:

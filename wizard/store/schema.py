@@ -364,6 +364,7 @@ destinations = Table(
     Column("previous_generation", Integer, nullable=False),
     Column("previous_content", LargeBinary),
     Column("token_digest", Text),
+    Column("seal", Text, nullable=False),
     UniqueConstraint("connection", "target", "entry"),
 )
 

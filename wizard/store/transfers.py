@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Connection as DatabaseConnection
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, select
 
 from wizard.errors import fail
 from wizard.model import Client, Connection, Grant
@@ -18,13 +18,14 @@ from wizard.store.connections import (
     with_clean_annotations,
 )
 from wizard.store.database import Database, Repository, insert_row, open_database
-from wizard.store.destinations import CONFIGURED_FIELDS, Destination
+from wizard.store.destinations import CONFIGURED_FIELDS, Destination, insert_destination
 from wizard.store.grants import grant_from_row, insert_grant
 from wizard.vault import Vault
 
 _T = schema.shared_grants
 _CONNECTIONS = schema.connections
 _DESTINATIONS = schema.destinations
+_LEFT_OUT = ("previous_content", "seal")
 
 
 @dataclass(frozen=True)
@@ -138,9 +139,7 @@ class TransferRepository:
                 fresh = Destination(
                     **{each: getattr(destination, each) for each in CONFIGURED_FIELDS}
                 )
-                values = {**vars(fresh), "previous_content": None}
-                del values["id"]
-                c.execute(insert(_DESTINATIONS).values(**values))
+                insert_destination(c, self._vault, fresh)
 
     def _import_client(
         self, c: DatabaseConnection, client: Client, existing: dict[str, Client]
@@ -178,6 +177,6 @@ def export_without_secrets(paths: Paths) -> StoreContents:
 
 def _select_destinations(c: DatabaseConnection) -> tuple[Destination, ...]:
     """Every destination, without its previous content."""
-    columns = [column for column in _DESTINATIONS.c if column.name != "previous_content"]
+    columns = [column for column in _DESTINATIONS.c if column.name not in _LEFT_OUT]
     rows = c.execute(select(*columns).order_by(_DESTINATIONS.c.id))
     return tuple(Destination(**row._mapping) for row in rows)
