@@ -111,6 +111,12 @@ def test_a_program_that_a_different_user_cannot_run_is_not_installed(
     assert systemd.read_text() == ""
 
 
+@pytest.mark.parametrize("name", ["a\nExecStartPre=/bin/id", "a b", "-", "%u", ""])
+def test_a_unit_names_only_a_user(shell: Shell, systemd: Path, name: str) -> None:
+    planned = shell.run("service", "install", "--system", "--dry-run", "--run-as", name)
+    assert (planned.exit_code, planned.stdout) == (2, "")
+
+
 @pytest.fixture
 def key_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The key file of a service of the system, and a ``systemd-creds`` that doesn't encrypt."""

@@ -19,7 +19,7 @@ from wizard.cli.flows.units import (
     serve_units,
 )
 
-ODD = ["a b", "C:\\data", 'say "hi"', "50%", "$HOME", "it's", "two\nlines", "plain"]
+ODD = ["a b", "C:\\data", 'say "hi"', "50%", "$HOME", "it's", "two\nlines", "two\rlines", "plain"]
 
 
 def unquoted(text: str) -> str:
@@ -32,7 +32,7 @@ def unquoted(text: str) -> str:
 def test_a_service_has_its_environment_and_its_options_unchanged(value: str) -> None:
     unit = serve_units(UnitOptions("user", {"NAME": value}), ["--share", value])[0].text
     environment, command = (
-        next(line for line in unit.splitlines() if line.startswith(start)).partition("=")[2]
+        next(line for line in re.split(r"[\r\n]", unit) if line.startswith(start)).partition("=")[2]
         for start in ("Environment=", "ExecStart=")
     )
     assert unquoted(environment) == f"NAME={value}"

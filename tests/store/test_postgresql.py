@@ -231,7 +231,14 @@ def test_a_weaker_check_of_another_machine_is_refused(mode: str) -> None:
         Address.parse(f"postgresql://db.example.com/wizard?sslmode={mode}")
 
 
-@over_rows("url", ["wizard", "mysql://localhost/wizard", "postgresql://x/y?nonsense=1", "host=x"])
+@over_rows(
+    "url",
+    [
+        *("wizard", "mysql://localhost/wizard", "postgresql://x/y?nonsense=1", "host=x"),
+        # Messages show the host, the port and the name: no part of a password.
+        *("postgresql://me:pass/word@localhost/wizard", "postgresql://me:1234/word@localhost/y"),
+    ],
+)
 def test_what_is_no_url_of_a_database_is_refused(url: str) -> None:
     with raises_failure("database-url-malformed"):
         Address.parse(url)

@@ -128,7 +128,10 @@ class Address:
             given = conninfo_to_dict(f"{base}?{kept}" if kept else base)
         except psycopg.ProgrammingError:
             raise fail("database-url-malformed") from None  # its message repeats the URL
-        if not base.startswith(("postgresql://", "postgres://")):
+        # Before a slash, the start of a password with a slash is read as a port.
+        is_port = re.fullmatch(r"[0-9,]*", given.get("port", ""))
+        is_password = "@" in given.get("dbname", "")
+        if not base.startswith(("postgresql://", "postgres://")) or not is_port or is_password:
             raise fail("database-url-malformed")
         if given.keys() & {"password", "sslpassword"}:
             raise fail("database-password-in-url")

@@ -1,6 +1,7 @@
 """``service``: the wizard as systemd services, of this user or of the system."""
 
 import os
+import re
 import shlex
 import shutil
 import stat
@@ -41,7 +42,7 @@ from wizard.cli.results.installation import (
     ServiceStatus,
     ServiceUnitStatus,
 )
-from wizard.cli.terminal import Terminal, pass_terminal
+from wizard.cli.terminal import Terminal, pass_terminal, printable
 from wizard.errors import WizardError, fail, message
 from wizard.fastpath import cipher, process
 from wizard.fastpath.process import WIZARD_COMMAND
@@ -54,6 +55,7 @@ SYSUSERS_FILE = Path("/etc/sysusers.d/zoho-wizard.conf")
 SHARED_DIRECTORY = Path("/run/zoho-wizard")
 CREDENTIAL_FILE = Path("/etc/credstore.encrypted") / KEY_CREDENTIAL
 DEFAULT_USER = "zoho-wizard"
+USER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9._-]{0,30}\$?")
 KEY_FILE_NAME = "key"
 MAX_KEY_FILE_BYTES = 1024
 
@@ -122,6 +124,14 @@ def service() -> None:
     """
 
 
+def _require_user_name(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    """A name that is one word of a unit file, and nothing else there."""
+    if not USER_NAME.fullmatch(value):
+        reason = message("usage-errors", "bad-user-name", value=printable(value))
+        raise click.BadParameter(reason)
+    return value
+
+
 @service.command()
 @parts_argument
 @scope_option
@@ -135,6 +145,7 @@ def service() -> None:
     "--run-as",
     "user",
     default=DEFAULT_USER,
+    callback=_require_user_name,
     metavar="USER",
     help="Run system units as this user, and create it if needed. Default: zoho-wizard.",
 )

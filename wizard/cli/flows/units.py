@@ -160,6 +160,8 @@ def _word(text: str) -> str:
 def _escape(text: str) -> str:
     """`text` within the quotes of a unit file, where backslashes are read as in C, and a percent
     sign starts a specifier (systemd.syntax(7), systemd.unit(5))."""
-    for special, escaped in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("%", "%%")):
+    # systemd also ends a line at a carriage return.
+    pairs = (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r"), ("%", "%%"))
+    for special, escaped in pairs:
         text = text.replace(special, escaped)
     return text
