@@ -129,8 +129,8 @@ class Address:
         except psycopg.ProgrammingError:
             raise fail("database-url-malformed") from None  # its message repeats the URL
         # Before a slash, the start of a password with a slash is read as a port.
-        is_port = re.fullmatch(r"[0-9,]*", given.get("port", ""))
-        is_password = "@" in given.get("dbname", "")
+        is_port = re.fullmatch(r"[0-9,]*", str(given.get("port", "")))
+        is_password = "@" in str(given.get("dbname", ""))
         if not base.startswith(("postgresql://", "postgres://")) or not is_port or is_password:
             raise fail("database-url-malformed")
         if given.keys() & {"password", "sslpassword"}:
