@@ -218,6 +218,13 @@ class Paths:
         for path in (self.data_dir, self.config_dir, self.token_dir, self.lock_dir):
             _prepare_directory(path)
 
+    def require_irreplaceable(self) -> None:
+        """Raise ``data-directory-replaceable`` or ``data-directory-symlink`` if another user can
+        decide where a directory is. One that doesn't exist is accepted."""
+        for path in (self.data_dir, self.config_dir, self.cache_dir):
+            if os.path.lexists(path):
+                _require_irreplaceable(path)
+
 
 def locate(environ: "Mapping[str, str]", platform: str = sys.platform) -> Paths:
     """The paths that ``environ`` selects; creates nothing."""
@@ -391,18 +398,25 @@ def _read_line(path: str) -> str:
         return ""
 
 
+def _require_irreplaceable(path: str) -> None:
+    from wizard import files
+    from wizard.errors import fail
+
+    if risk := files.replacement_risk(path):
+        parent, reason = risk
+        raise fail("data-directory-replaceable", path=path, parent=parent, reason=reason)
+    if os.path.islink(path):
+        raise fail("data-directory-symlink", path=path, target=os.readlink(path))
+
+
 def _prepare_directory(path: str) -> None:
     from wizard import files
     from wizard.errors import fail
 
     try:
-        if risk := files.replacement_risk(path):
-            parent, reason = risk
-            raise fail("data-directory-replaceable", path=path, parent=parent, reason=reason)
+        _require_irreplaceable(path)
         files.make_directory(path)
         found = os.lstat(path)
-        if os.path.islink(path):
-            raise fail("data-directory-symlink", path=path, target=os.readlink(path))
         if hasattr(os, "geteuid"):
             if found.st_uid != os.geteuid():
                 raise fail("data-directory-foreign-owner", path=path, owner=str(found.st_uid))

@@ -47,6 +47,17 @@ def test_everything_is_removed_except_what_the_wizard_did_not_make(
     assert found == [data / "notes.txt"]
 
 
+def test_nothing_is_removed_where_another_user_can_put_a_link(shell: Shell, tmp_path: Path) -> None:
+    other, home = tmp_path / "other" / "simulator" / "tokens", tmp_path / "home"
+    other.mkdir(parents=True)
+    home.mkdir()
+    (home / "data").symlink_to(tmp_path / "other")
+    home.chmod(0o777)
+    refused = shell.run("uninstall", "--yes", ZOHO_WIZARD_HOME=str(home))
+    assert "(data-directory-replaceable)" in refused.stderr
+    assert other.exists()
+
+
 def test_tokens_are_revoked_first_if_that_is_wanted(shell: Shell, shell_harness: Harness) -> None:
     grant = shell_harness.add_verified_connection("crm")
     removed = shell.run("uninstall", "--revoke", "--yes", "--json")

@@ -78,6 +78,7 @@ class _Plan:
     def __init__(self, terminal: Terminal, revoke: bool) -> None:
         self._terminal = terminal
         self._paths = terminal.settings.paths
+        self._paths.require_irreplaceable()
         self._revokes = revoke
         if revoke and self._paths.uses_shared_store:
             raise fail("uninstall-revoke-shared")
