@@ -99,6 +99,8 @@ def test_a_local_database_with_connections_is_not_left_behind(
     refused = shell.run("database", "use", empty_url, "--json")
     assert (refused.exit_code, error_code(refused)) == (2, "database-local-in-use")
     assert shell.run("list").stdout.count("crm")
+    malformed = shell.run("database", "use", "mysql://localhost/wizard", "--json")
+    assert error_code(malformed) == "database-url-malformed", "the URL is checked first"
 
 
 def test_without_the_database_a_cached_token_is_served_as_stale_until_it_is_too_old(

@@ -176,7 +176,8 @@ def test_several_new_connections_of_one_owner_are_in_one_message(
     assert shell.run("connect", "a", *options, "--client", "Second", "--request").exit_code == 0
     refused = shell.run("connect", "b", "c", *options, "--client", "First")
     assert (refused.exit_code, "--request" in refused.stderr) == (2, True)
-    shell.run("connect", "b", "c", *options, "--client", "First", "--request")
+    several = shell.run("connect", "b", "c", *options, "--client", "First", "--request")
+    assert "zoho-wizard connect --response" in several.stderr, "the command that asked"
 
     asked = shell.run("connect", "a", "b", "c", "--request", "--json")
 

@@ -30,8 +30,9 @@ def use_shared_store(
     Raises ``database-local-in-use`` where the local database has connections or clients,
     ``key-taken``, and what `Store.open` and `Vault.open` raise. Then the URL isn't stored.
     """
-    from wizard.store.postgresql import PostgresqlDatabase
+    from wizard.store.postgresql import Address, PostgresqlDatabase
 
+    Address.parse(url)
     paths.prepare()
     _require_unused(paths)
     there = paths.with_database_url(url)

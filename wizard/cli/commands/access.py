@@ -119,7 +119,7 @@ def list_access(terminal: Terminal, name: str | None) -> None:
         rows = [(e.connection, e.user, str(e.uid), e.created_at) for e in users]
         rows += [(e.connection, e.comment, e.fingerprint, e.created_at) for e in keys]
         terminal.renderer.print_table(
-            ("Connection", "User or key", "Number or fingerprint", "Since"),
+            ("Connection", "User or key", "User ID or fingerprint", "Since"),
             [(*row, terminal.format_time(since)) for *row, since in sorted(rows)],
         )
 

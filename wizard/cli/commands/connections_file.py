@@ -280,7 +280,7 @@ def _print_plan(terminal: Terminal, found: FilePlan) -> None:
         for line in section.lines:
             terminal.renderer.print_item(f"  {line}")
     terminal.renderer.print_output("")
-    terminal.renderer.print_output(summary(found))
+    terminal.renderer.print_item(summary(found))
 
 
 def _print_report(

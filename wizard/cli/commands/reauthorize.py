@@ -482,8 +482,9 @@ def print_requests(terminal: Terminal, names: Collection[str] = ()) -> NoReturn:
 
     def render() -> None:
         terminal.renderer.print_letter("\n\n".join(each.message for each in requests))
+        command = "connect" if names else "reauthorize"
         terminal.renderer.print_note(
-            message("notes", "when-a-url-returns"), command="zoho-wizard reauthorize --response"
+            message("notes", "when-a-url-returns"), command=f"zoho-wizard {command} --response"
         )
 
     if requests or not failures:

@@ -586,8 +586,8 @@ def _print_installation(
         if problem:
             renderer.print_explanation(terminal.explain(problem))
         return
-    for file in result.files:
-        renderer.print_output(f"{file.change}\t{file.path}")
+    rows = [(file.change, file.path) for file in result.files]
+    renderer.print_table(("Change", "File"), rows)
     renderer.print_success(message("notes", "service-installed"))
     renderer.print_note(message("notes", "service-show"), command="zoho-wizard service status")
     if result.scope == "system":

@@ -264,8 +264,8 @@ def _remove_if_empty(directory: Path) -> None:
 
 
 def _print_places(terminal: Terminal, plan: _Plan) -> None:
-    for place in plan.places:
-        terminal.renderer.print_output(f"{place.kind}\t{place.location}")
+    rows = [(place.kind, place.location) for place in plan.places]
+    terminal.renderer.print_table(("Kind", "Location"), rows)
     _print_consequences(terminal, plan.to_revoke, plan.destinations)
 
 
@@ -283,8 +283,8 @@ def _print_consequences(
 def _print_result(terminal: Terminal, result: Uninstallation) -> None:
     renderer = terminal.renderer
     if result.is_dry_run:
-        for place in result.places:
-            renderer.print_output(f"{place.kind}\t{place.location}")
+        rows = [(place.kind, place.location) for place in result.places]
+        renderer.print_table(("Kind", "Location"), rows)
         _print_consequences(terminal, result.revoked, result.destinations)
         return
     for name in result.revoked:
