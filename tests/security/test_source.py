@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-NOT_OURS = {".git", ".venv", ".cache", ".hypothesis", "build", "dist", "node_modules"}
+NOT_OURS = {
+    ".git",
+    ".venv",
+    ".cache",
+    ".hypothesis",
+    "__pycache__",
+    "build",
+    "dist",
+    "node_modules",
+}
 
 CREDENTIALS = {
     "-----BEGIN": r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\\n]{1,8}[A-Za-z0-9+/]{40}",

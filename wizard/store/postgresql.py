@@ -36,6 +36,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 from wizard import files
 from wizard.errors import WizardError, fail
 from wizard.model import Failure
+from wizard.model.failure import codes_with
 from wizard.paths import Paths
 from wizard.store import schema
 from wizard.store.database import Database
@@ -339,7 +340,7 @@ class PostgresqlDatabase(Database):
             said = _LIBPQ_QUESTION.sub("", " ".join(str(cause).split()))
             reason = said[:_MAX_REASON_CHARACTERS].rstrip(" .")
             details = {"path": self.path, "reason": reason}
-            is_temporary = code in ("store-locked", "database-unreachable")
+            is_temporary = code in codes_with("database_away")
             raise WizardError(Failure(code, temporary=is_temporary, details=details)) from error
 
 

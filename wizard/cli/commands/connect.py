@@ -53,6 +53,9 @@ from wizard.model import Attempt, Client
 from wizard.model.states import OPEN_ATTEMPT_STATES
 from wizard.zoho import DataCenter, parse_scope, preset, presets, unusual_scopes
 
+PAGE_LOAD_SECONDS = 2
+"""How long a browser takes at most to follow a redirect on this computer."""
+
 
 @dataclass(frozen=True)
 class ConnectOptions:
@@ -468,6 +471,8 @@ def _add_scope_in_place(terminal: Terminal, name: str, options: ConnectOptions) 
         new_link = partial(print_browser_link, terminal, create_browser_link, page)
         if not wait_until(stop_event, new_link, lambda: settled_attempt() is not None):
             raise Exit(1)
+        # The browser still loads the connection's page, to which the callback redirects.
+        stop_event.wait(PAGE_LOAD_SECONDS)
     attempt = settled_attempt()
     if attempt is not None and attempt.failure is not None:
         raise WizardError(attempt.failure)

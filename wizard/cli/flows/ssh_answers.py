@@ -29,14 +29,13 @@ from wizard.fastpath.commands import read_database
 from wizard.fastpath.ssh_answers import PERMISSIONS
 from wizard.fastpath.ssh_requests import PROTOCOL, SshRequest, parse, protocol_of
 from wizard.model import Event, Failure
+from wizard.model.failure import codes_with
 from wizard.serialization import to_json, to_json_value
 from wizard.store.history import key_details
 from wizard.tokens.service import MAX_TOKEN_CHARACTERS, reported_token
 
 log = logging.getLogger(__name__)
 
-OPEN_DETAILS = {"connection-needed", "report-malformed", "token-host-version"}
-"""Codes whose details say nothing that the other machine doesn't know."""
 REFUSAL_LOG_INTERVAL = timedelta(minutes=1)
 """Repeated refusals of a key are recorded once in this time."""
 
@@ -54,7 +53,8 @@ def answer_request(terminal: Terminal, fingerprint: str) -> KeyAnswer:
 
 
 def _refusal(failure: Failure) -> KeyRefusal:
-    details = failure.details if failure.code in OPEN_DETAILS else {}
+    is_open = failure.code in codes_with("details_for_other_machines")
+    details = failure.details if is_open else {}
     return KeyRefusal(failure.code, details, failure.temporary, failure.retry_at)
 
 
