@@ -296,9 +296,8 @@ class ConnectionsFileService:
             self._delivery.remove(destination)
         for name in unmanaged.connections:
             with _collecting(failed, name):
-                for grant in self._store.grants.of_connection(name):
-                    if not grant.state.is_ended:
-                        self._tokens.revoke(grant)
+                for grant in self._store.grants.revocable(name):
+                    self._tokens.revoke(grant)
                 self._tokens.remove_connection(name)
         for client in unmanaged.clients:
             with _collecting(failed, client.name):

@@ -152,6 +152,10 @@ class GrantRepository(Repository):
         """Every grant of connection `name`, newest first."""
         return self.database.of_each("grants", self._load, name) or ()
 
+    def revocable(self, name: str) -> tuple[Grant, ...]:
+        """The grants of connection `name` whose refresh token may still work at Zoho."""
+        return tuple(each for each in self.of_connection(name) if not each.state.is_ended)
+
     def _recent(self, name: str) -> RecentGrants:
         return self.database.of_each(RECENT_GRANTS, self._load_recent, name) or RecentGrants()
 

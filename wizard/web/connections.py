@@ -271,9 +271,7 @@ def create_link(name: str) -> str:
 def confirm_removal(name: str) -> str:
     """Show what still uses the tokens, and ask whether to revoke them."""
     connection = get_services().store.connections.get(name)
-    grants = [
-        each for each in get_services().store.grants.of_connection(name) if not each.state.is_ended
-    ]
+    grants = get_services().store.grants.revocable(name)
     client = get_services().store.clients.get(connection.client_id)
     data_center = get_services().zoho.data_center(grants[0].location if grants else client.location)
     return render_template(
@@ -309,9 +307,8 @@ def remove(name: str) -> Response:
 
 def _revoke_all(name: str) -> None:
     get_services().store.connections.get(name)
-    for grant in get_services().store.grants.of_connection(name):
-        if not grant.state.is_ended:
-            get_services().tokens.revoke(grant)
+    for grant in get_services().store.grants.revocable(name):
+        get_services().tokens.revoke(grant)
 
 
 def _generation() -> int:

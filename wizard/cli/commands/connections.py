@@ -662,7 +662,7 @@ def revoke(terminal: Terminal, name: str, yes: bool) -> None:
     """
     store = terminal.services.store
     store.connections.get(name)
-    revocable = revocable_grants(store.grants.of_connection(name))
+    revocable = store.grants.revocable(name)
     if not revocable:
         raise fail("nothing-to-revoke", name=name)
     if not yes:
@@ -708,7 +708,7 @@ def remove(terminal: Terminal, name: str, choice: str | None) -> None:
     """
     store = terminal.services.store
     store.connections.get(name)
-    revocable = revocable_grants(store.grants.of_connection(name))
+    revocable = store.grants.revocable(name)
     destinations = [each.target for each in store.destinations.all(name) if each.generation]
     for destination in destinations:
         terminal.renderer.print_note(
@@ -757,8 +757,3 @@ def _prompt_removal(terminal: Terminal, name: str, *, is_revocable: bool) -> str
 
 def _generations(grants: Sequence[Grant]) -> tuple[int, ...]:
     return tuple(each.generation for each in grants)
-
-
-def revocable_grants(grants: Sequence[Grant]) -> list[Grant]:
-    """The grants whose refresh token may still work at Zoho."""
-    return [grant for grant in grants if not grant.state.is_ended]

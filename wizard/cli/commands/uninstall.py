@@ -10,7 +10,6 @@ from pathlib import Path
 
 import click
 
-from wizard.cli.commands.connections import revocable_grants
 from wizard.cli.commands.service import (
     CREDENTIAL_FILE,
     SHARED_DIRECTORY,
@@ -148,18 +147,14 @@ class _Plan:
             if self._revokes:
                 raise
             return (), ()
-        names = [
-            each.name
-            for each in store.connections.all()
-            if revocable_grants(store.grants.of_connection(each.name))
-        ]
+        names = [each.name for each in store.connections.all() if store.grants.revocable(each.name)]
         targets = dict.fromkeys(each.target for each in store.destinations.all())
         return tuple(names), tuple(targets)
 
     def _revoke(self) -> None:
         services, done = self._terminal.services, []
         for name in self.to_revoke:
-            for grant in revocable_grants(services.store.grants.of_connection(name)):
+            for grant in services.store.grants.revocable(name):
                 services.tokens.revoke(grant)
             done.append(name)
         self._revoked = tuple(done)
