@@ -275,8 +275,8 @@ def request_access(
     )
     if response is None:
         return None
-    document, variables = response["document"], response["variables"]
-    return ServedAccess(document["access_token"], document["generation"], document, variables)
+    variables = response.pop("variables")
+    return ServedAccess(response["access_token"], response["generation"], response, variables)
 
 
 def request_list(path: Path, options: Mapping[str, list[str]]) -> ServedOutput | None:

@@ -322,17 +322,20 @@ class RequestHandler(BaseHTTPRequestHandler):
                 self._context.services.monitoring.notify_rejected_in_background(name)
             raise
         if "application/json" in self.headers.get("Accept", ""):
-            document = self._token_document(name, token)
-            self._send_json(200, {**document, **self._access_details(token)})
+            self._send_json(200, self._token_document(name, token))
         else:
             self._send(200, "text/plain", f"{token.value}\n".encode())
 
     def _token_document(self, name: str, token: AccessToken) -> dict[str, Any]:
-        """What ``token --json`` prints; other users don't get the account."""
+        """What ``token --json`` prints; other users don't get the account. With ``?details=1``,
+        also the variables of ``run``."""
         services = self._context.services
-        document = token_document(token, services.tokens.api_access(name), services.clock())
+        access = services.tokens.api_access(name)
+        document = token_document(token, access, services.clock())
         account = None if self._context.is_shared else document.account
-        return dict(to_json_value(replace(document, account=account)))
+        variables = access_variables(access) if "details" in self._owner_query else None
+        shown = to_json_value(replace(document, account=account))
+        return {**shown} if variables is None else {**shown, "variables": variables}
 
     def _serve_token(self, name: str, peer: Peer | None, rejected: str) -> AccessToken:
         store = self._context.services.store
@@ -350,15 +353,6 @@ class RequestHandler(BaseHTTPRequestHandler):
             force_refresh="force" in query,
             rejected=rejected,
         )
-
-    def _access_details(self, token: AccessToken) -> dict[str, Any]:
-        """With ``?details=1``: what ``token --json`` prints, and the variables of ``run``."""
-        if "details" not in self._owner_query:
-            return {}
-        services = self._context.services
-        access = services.tokens.api_access(token.connection)
-        document = token_document(token, access, services.clock())
-        return {"document": to_json_value(document), "variables": access_variables(access)}
 
     def _handle_service(self, _peer: Peer | None, _rejected: str) -> None:
         self._send_json(200, {"pages": self._context.create_browser_link is not None})
