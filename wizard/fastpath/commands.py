@@ -221,9 +221,8 @@ def _replace_process(
         for variable, value in environ.items()
         if not variable.startswith("ZOHO_") or (variable in paths.SERVICE_VARIABLES and value)
     }
-    lines = (line.partition("=") for line in token.variables.split("\n"))
-    variables = {variable: value for variable, _, value in lines}
-    environment.update(process.token_variables(name, token.access_token, variables))
+    variables = process.token_variables(name, token.access_token, token.variable_values)
+    environment.update(variables)
     process.forbid_core_dumps()
     try:
         process.replace_process(command, environment)

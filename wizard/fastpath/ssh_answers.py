@@ -54,7 +54,7 @@ def execute(arguments: "Sequence[str]", environ: "Mapping[str, str]") -> int | N
         "generation": token.generation,
         "expires_in": int(token.expires_at - time.time()),
         "document": token.document,
-        "variables": dict(line.split("=", 1) for line in token.variables.split("\n")),
+        "variables": token.variable_values,
     }
     return _print(environ, served, None)
 

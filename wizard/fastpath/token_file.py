@@ -64,6 +64,11 @@ class CachedToken:
         left = EXPIRES_IN.replace("0", str(int(self.expires_at - now)))
         return self.document.replace(EXPIRES_IN, left, 1)
 
+    @property
+    def variable_values(self) -> "dict[str, str]":
+        """`variables` by name."""
+        return dict(line.split("=", 1) for line in self.variables.split("\n") if line)
+
     def __repr__(self) -> str:
         return f"CachedToken(generation={self.generation}, expires_at={self.expires_at})"
 

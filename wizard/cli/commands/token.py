@@ -253,7 +253,7 @@ def issue_token(
             copied.access_token,
             copied.generation,
             json.loads(copied.document_at(terminal.clock().timestamp())),
-            dict(line.split("=", 1) for line in copied.variables.splitlines()),
+            copied.variable_values,
             True,
         )
     try:
@@ -300,8 +300,7 @@ def _copied_token(terminal: Terminal, name: str, min_ttl: int | None) -> IssuedT
     if not token_file.is_usable(copy.expires_at, copy.issued_at, now, min_ttl or 0):
         return None
     document = {**json.loads(copy.document_at(now)), "stale": True}
-    variables = dict(line.split("=", 1) for line in copy.variables.splitlines())
-    return IssuedToken(copy.access_token, copy.generation, document, variables)
+    return IssuedToken(copy.access_token, copy.generation, document, copy.variable_values)
 
 
 def notify_rejected(terminal: Terminal, name: str) -> None:
