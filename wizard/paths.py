@@ -300,6 +300,11 @@ def user_name(uid: int) -> str:
         return str(uid)
 
 
+def is_root() -> bool:
+    """Whether this process may do everything."""
+    return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
 MAX_UID = 2**32 - 2
 """The next number means "no user" to the kernel."""
 

@@ -139,7 +139,7 @@ def from_environment(
         remote=remote_address(environ),
         remote_origin="ZOHO_WIZARD_REMOTE"
         if environ.get("ZOHO_WIZARD_REMOTE")
-        else locate(environ).remote_file,
+        else paths.remote_file,
         is_over_ssh="SSH_CONNECTION" in environ,
         ssh_request=environ.get("SSH_ORIGINAL_COMMAND", ""),
         has_display=bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")),

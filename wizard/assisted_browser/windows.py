@@ -22,7 +22,7 @@ from wizard import files
 from wizard.errors import WizardError, fail
 from wizard.locks import hold_lock
 from wizard.model import SimulatorProxy
-from wizard.paths import Paths
+from wizard.paths import Paths, is_root
 from wizard.settings import Settings, without_variables
 
 if TYPE_CHECKING:
@@ -290,7 +290,7 @@ class Windows:
                 profile,
                 executable_path=self._executable,
                 headless=False,
-                chromium_sandbox=not _is_root(),  # Chromium refuses its own sandbox to root
+                chromium_sandbox=not is_root(),  # Chromium refuses its own sandbox to root
                 args=[*BROWSER_ARGUMENTS, *simulator_arguments(self._settings.simulator_proxy)],
                 env=dict(self._settings.child_environment),
                 no_viewport=True,
@@ -331,10 +331,6 @@ def simulator_arguments(proxy: SimulatorProxy | None) -> tuple[str, ...]:
         f"--proxy-server={proxy.url}",
         f"--ignore-certificate-errors-spki-list={key_hash}",
     )
-
-
-def _is_root() -> bool:
-    return hasattr(os, "geteuid") and os.geteuid() == 0
 
 
 def _failure_reason(error: Exception) -> str:

@@ -47,7 +47,7 @@ from wizard.errors import WizardError, fail, message
 from wizard.fastpath import cipher, process
 from wizard.fastpath.process import WIZARD_COMMAND
 from wizard.model import Failure
-from wizard.paths import KEY_CREDENTIAL
+from wizard.paths import KEY_CREDENTIAL, is_root
 from wizard.timefmt import format_duration_option
 
 SYSTEM_UNIT_DIR = Path("/etc/systemd/system")
@@ -391,10 +391,6 @@ def _manager(terminal: Terminal, is_system: bool | None) -> Manager:
 def _require_root(manager: Manager, is_dry_run: bool) -> None:
     if not is_dry_run and manager.scope == "system" and not is_root():
         raise fail("service-needs-root")
-
-
-def is_root() -> bool:
-    return hasattr(os, "geteuid") and os.geteuid() == 0
 
 
 def _problem_with(manager: Manager) -> Failure | None:

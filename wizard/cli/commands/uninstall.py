@@ -17,7 +17,6 @@ from wizard.cli.commands.service import (
     Manager,
     created_user,
     find_manager,
-    is_root,
     remove_units,
     run_systemd,
     service_command,
@@ -27,7 +26,7 @@ from wizard.cli.results.installation import Uninstallation, UninstalledPlace
 from wizard.cli.terminal import Terminal, pass_terminal
 from wizard.errors import WizardError, fail, message
 from wizard.local_api import default_shared_directory, find_service
-from wizard.paths import Paths
+from wizard.paths import Paths, is_root
 from wizard.vault import Keyring, KeyringUnavailable
 
 DATA = (
@@ -64,7 +63,7 @@ def uninstall(terminal: Terminal, revoke: bool, yes: bool, dry_run: bool) -> Non
     plan = _Plan(terminal, revoke)
     if not dry_run:
         if not yes:
-            _print_places(terminal, plan)
+            _print_plan(terminal, plan.places, plan.to_revoke, plan.destinations)
             terminal.confirm(message("prompts", "uninstall"), option="--yes")
         plan.carry_out()
     result = plan.result(is_dry_run=dry_run)
@@ -258,15 +257,14 @@ def _remove_if_empty(directory: Path) -> None:
         directory.rmdir()
 
 
-def _print_places(terminal: Terminal, plan: _Plan) -> None:
-    rows = [(place.kind, place.location) for place in plan.places]
-    terminal.renderer.print_table(("Kind", "Location"), rows)
-    _print_consequences(terminal, plan.to_revoke, plan.destinations)
-
-
-def _print_consequences(
-    terminal: Terminal, revoked: Sequence[str], destinations: Sequence[str]
+def _print_plan(
+    terminal: Terminal,
+    places: Sequence[UninstalledPlace],
+    revoked: Sequence[str],
+    destinations: Sequence[str],
 ) -> None:
+    rows = [(place.kind, place.location) for place in places]
+    terminal.renderer.print_table(("Kind", "Location"), rows)
     if revoked:
         names = ", ".join(revoked)
         terminal.renderer.print_note(message("notes", "tokens-revoked-first", names=names))
@@ -278,9 +276,7 @@ def _print_consequences(
 def _print_result(terminal: Terminal, result: Uninstallation) -> None:
     renderer = terminal.renderer
     if result.is_dry_run:
-        rows = [(place.kind, place.location) for place in result.places]
-        renderer.print_table(("Kind", "Location"), rows)
-        _print_consequences(terminal, result.revoked, result.destinations)
+        _print_plan(terminal, result.places, result.revoked, result.destinations)
         return
     for name in result.revoked:
         renderer.print_note(message("notes", "revoked", name=name))
