@@ -27,6 +27,7 @@ from wizard.cli.flows.authorization import (
     AssistedAuthorizer,
     assisted_authorizer,
     authorize_in_terminal,
+    no_browser_option,
 )
 from wizard.cli.flows.reauthorization import complete_response, print_open_requests
 from wizard.cli.flows.serving import (
@@ -197,11 +198,7 @@ def _presets_help() -> str:
     help="With --add, keep the refresh token: Zoho adds the scopes to it. Not tried with the real "
     "Zoho yet.",
 )
-@click.option(
-    "--no-browser",
-    is_flag=True,
-    help="Stay in the terminal: paste the URL where your browser ends up.",
-)
+@no_browser_option
 @click.option(
     "--assist",
     is_flag=True,

@@ -12,7 +12,12 @@ from wizard.cli.commands.reauthorize import (
     open_authorizer,
     print_requests,
 )
-from wizard.cli.flows.authorization import PasteAuthorizer
+from wizard.cli.flows.authorization import (
+    PasteAuthorizer,
+    assist_option,
+    keep_profile_option,
+    no_browser_option,
+)
 from wizard.cli.flows.reauthorization import exit_code, item_result, print_results
 from wizard.cli.flows.serving import require_page_visitor
 from wizard.cli.flows.verification import most_severe
@@ -85,19 +90,9 @@ def plan(terminal: Terminal, file: str, prune: bool, has_exit_code: bool) -> Non
 @click.command()
 @file_argument
 @prune_option
-@click.option(
-    "--no-browser",
-    is_flag=True,
-    help="Stay in the terminal: paste the URL where your browser ends up.",
-)
-@click.option(
-    "--assist",
-    is_flag=True,
-    help="Open a browser window: you sign in, and the wizard presses Accept. This is experimental.",
-)
-@click.option(
-    "--keep-profile", is_flag=True, help="With --assist, stay signed in until a run without it."
-)
+@no_browser_option
+@assist_option
+@keep_profile_option
 @click.option(
     "--request",
     is_flag=True,

@@ -16,7 +16,10 @@ from wizard.cli.flows.authorization import (
     RESUME_COMMAND,
     Authorizer,
     PasteAuthorizer,
+    assist_option,
     assisted_authorizer,
+    keep_profile_option,
+    no_browser_option,
 )
 from wizard.cli.flows.reauthorization import (
     complete_responses,
@@ -150,19 +153,9 @@ class Selection:
     help="Revoke a replaced refresh token after this time, if no reload shows earlier that "
     "it’s unused. Default: 24h.",
 )
-@click.option(
-    "--no-browser",
-    is_flag=True,
-    help="Stay in the terminal: paste the URL where your browser ends up.",
-)
-@click.option(
-    "--assist",
-    is_flag=True,
-    help="Open a browser window: you sign in, and the wizard presses Accept. This is experimental.",
-)
-@click.option(
-    "--keep-profile", is_flag=True, help="With --assist, stay signed in until a run without it."
-)
+@no_browser_option
+@assist_option
+@keep_profile_option
 @click.option(
     "--request",
     is_flag=True,

@@ -8,6 +8,8 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+import click
+
 from wizard.assisted_browser import (
     ConsentDriver,
     ConsentResult,
@@ -30,6 +32,21 @@ if TYPE_CHECKING:
 WINDOW_CLOSED = "window-closed"
 """The code of a failure after which no consent can be given."""
 RESUME_COMMAND = "zoho-wizard reauthorize --assist"
+
+
+no_browser_option = click.option(
+    "--no-browser",
+    is_flag=True,
+    help="Stay in the terminal: paste the URL where your browser ends up.",
+)
+assist_option = click.option(
+    "--assist",
+    is_flag=True,
+    help="Open a browser window: you sign in, and the wizard presses Accept. This is experimental.",
+)
+keep_profile_option = click.option(
+    "--keep-profile", is_flag=True, help="With --assist, stay signed in until a run without it."
+)
 
 
 class Authorizer(Protocol):
