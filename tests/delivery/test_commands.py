@@ -20,6 +20,7 @@ from wizard.errors import WizardError
 from wizard.locks import release, try_acquire
 from wizard.model import Grant
 from wizard.model.states import DestinationState
+from wizard.store import Destination
 
 ENVIRONMENT = {"PATH": os.defpath, "HOME": "/"}
 
@@ -282,7 +283,9 @@ def test_a_reload_that_hangs_is_ended_and_the_delivery_is_kept(
         ENVIRONMENT,
         command_timeout_seconds=1.0,
     )
-    described = services.delivery.describe("crm", "dotenv", str(harness.directory / ".env"))
+    described = services.delivery.describe(
+        Destination("crm", "dotenv", str(harness.directory / ".env"))
+    )
     made = hasty.add(replace(described, reload_command=program(harness.directory, HANG)))
     assert made.failure is not None
     assert made.failure.code == "reload-failed"

@@ -25,7 +25,7 @@ from wizard.errors import WizardError
 from wizard.model import Grant
 from wizard.model.states import DestinationState
 from wizard.services import Services
-from wizard.store import schema
+from wizard.store import Destination, schema
 
 
 @pytest.fixture
@@ -167,7 +167,7 @@ def test_a_preview_writes_nothing_and_shows_no_secret(harness: Harness, grant: G
     target.write_text("ZOHO_DC=com\nMINE=1\n")
     target.chmod(0o644)
     delivery = harness.services.delivery
-    preview = delivery.preview(delivery.describe("crm", "dotenv", str(target)))
+    preview = delivery.preview(delivery.describe(Destination("crm", "dotenv", str(target))))
     kinds = {change.name: (change.kind, change.is_secret) for change in preview.changes}
     assert kinds["ZOHO_DC"] == ("changed", False)
     assert kinds["ZOHO_REFRESH_TOKEN"] == ("added", True)
@@ -402,6 +402,7 @@ from pathlib import Path
 from support.harness import settings_for
 from sqlalchemy import event
 from wizard.services import Services
+from wizard.store import Destination
 
 directory, simulator, time, target = sys.argv[1:5]
 now = datetime.fromisoformat(time)
@@ -417,7 +418,7 @@ with Services.open(settings_for(Path(directory), simulator), lambda: now) as ser
     sys.addaudithook(audit)
     engine = services.store.database.engine
     event.listen(engine, "begin", lambda _: renamed and os.kill(os.getpid(), signal.SIGKILL))
-    services.delivery.add(services.delivery.describe("crm", "dotenv", target))
+    services.delivery.add(services.delivery.describe(Destination("crm", "dotenv", target)))
 """
 
 KILL_AT = f"""{DELIVER}
@@ -426,7 +427,7 @@ def audit(what, details):
         os.kill(os.getpid(), signal.SIGKILL)
 
 with Services.open(settings_for(Path(directory), simulator), lambda: now) as services:
-    described = services.delivery.describe("crm", "dotenv", target)
+    described = services.delivery.describe(Destination("crm", "dotenv", target))
     sys.addaudithook(audit)
     services.delivery.add(described)
 """
@@ -469,7 +470,7 @@ def test_a_preview_names_the_owner_of_a_file_of_a_different_user(
     target = tmp_path / ".env"
     target.write_text("MINE=1\n")
     delivery = harness.services.delivery
-    made = delivery.describe("crm", "dotenv", str(target))
+    made = delivery.describe(Destination("crm", "dotenv", str(target)))
     assert delivery.preview(made).owner == ""
     os.chown(target, 65534, 65534)
     assert delivery.preview(made).owner == "nobody"
@@ -614,7 +615,7 @@ def test_a_preview_names_the_directories_that_a_group_can_write_to(
     directory = harness.directory / "shared"
     directory.mkdir()
     delivery = harness.services.delivery
-    described = delivery.describe("crm", "dotenv", str(directory / ".env"))
+    described = delivery.describe(Destination("crm", "dotenv", str(directory / ".env")))
     assert delivery.preview(described).group_writable == ()
     foreign = 65534 if os.geteuid() == 0 else next(iter({*os.getgroups()} - {os.getegid()}), -1)
     os.chown(directory, -1, foreign)

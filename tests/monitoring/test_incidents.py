@@ -7,6 +7,7 @@ from support.diagnosis import add_verified_connection, client_of, detect_rejecti
 from support.harness import ANNA, CARLA, FIRST_ORGANIZATION, Harness
 
 from wizard.diagnosis.incidents import CauseLevel, Incident
+from wizard.store import Destination
 
 
 def open_incidents(harness: Harness) -> tuple[Incident, ...]:
@@ -84,7 +85,7 @@ def test_a_message_names_the_programs_and_when_their_last_tokens_expire(
     add_verified_connection(harness, "crm")
     target = tmp_path / "program.env"
     delivery = harness.services.delivery
-    delivery.add(delivery.describe("crm", "dotenv", str(target)))
+    delivery.add(delivery.describe(Destination("crm", "dotenv", str(target))))
     last = harness.services.store.overviews.last_refreshes()["crm"]
     harness.controls.change_password(ANNA)
     detect_rejection(harness, "crm")

@@ -8,6 +8,8 @@ from support.harness import ANNA, CARLA, FIRST_ORGANIZATION, Harness
 from support.shell import Shell
 from support.user_journey import Journey
 
+from wizard.store import Destination
+
 
 def two_accounts(harness: Harness) -> None:
     """Two connections of anna's, and one of carla's."""
@@ -22,7 +24,7 @@ def test_the_guide_names_the_connections_and_programs_of_each_account(
     two_accounts(shell_harness)
     target = Path(shell.directory) / "program.env"
     shell_harness.services.delivery.add(
-        shell_harness.services.delivery.describe("crm", "dotenv", str(target))
+        shell_harness.services.delivery.describe(Destination("crm", "dotenv", str(target)))
     )
     result = json.loads(shell.run("password-change", "--json").stdout)
     anna, carla = result["accounts"]

@@ -32,7 +32,7 @@ from wizard.model import (
 from wizard.oauth import parse_token_response
 from wizard.product_api import parse_account, parse_organizations
 from wizard.services import Services
-from wizard.store import StoreContents
+from wizard.store import Destination, StoreContents
 from wizard.transport import HttpResponse
 
 PACKAGE = Path(__file__).parents[2] / "wizard"
@@ -229,7 +229,7 @@ def test_a_shell_command_stored_as_token_earlier_is_not_delivered(
     command = COMMAND if profile == "dotenv" else "a\nregion = mine"
     harness.services.store.grants.rotate(harness.add_verified_connection(), command, NOW)
     target = harness.directory / "target"
-    described = harness.services.delivery.describe("crm", profile, str(target))
+    described = harness.services.delivery.describe(Destination("crm", profile, str(target)))
     added = harness.services.store.destinations.add(described)
     found = failure_of(lambda: harness.services.delivery.deliver(added))
     assert found.code == "destination-value"
@@ -240,7 +240,9 @@ def test_a_delivered_file_can_be_sourced(harness: Harness) -> None:
     grant = harness.add_verified_connection()
     target = harness.directory / "shell" / ".env"
     target.parent.mkdir()
-    harness.services.delivery.add(harness.services.delivery.describe("crm", "dotenv", str(target)))
+    harness.services.delivery.add(
+        harness.services.delivery.describe(Destination("crm", "dotenv", str(target)))
+    )
     script = '. ./.env; printf %s "$ZOHO_REFRESH_TOKEN"'
     done = subprocess.run(
         ["sh", "-c", script], cwd=target.parent, capture_output=True, text=True, check=True

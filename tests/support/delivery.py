@@ -24,7 +24,9 @@ def deliver(
 ) -> Destination:
     """Add a destination and deliver to it for the first time."""
     delivery = harness.services.delivery
-    return delivery.add(delivery.describe(connection, profile_id, str(target), **options))
+    return delivery.add(
+        delivery.describe(Destination(connection, profile_id, str(target), **options))
+    )
 
 
 def reauthorize(harness: Harness, name: str = "crm") -> Grant:

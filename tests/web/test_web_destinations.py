@@ -27,7 +27,9 @@ def target(connected: Visitor, tmp_path: Path) -> Path:
 def add_destination(services: Services, target: Path, reload_command: str = "") -> Destination:
     delivery = services.delivery
     return delivery.add(
-        delivery.describe("leads", "dotenv", str(target), reload_command=reload_command)
+        delivery.describe(
+            Destination("leads", "dotenv", str(target), reload_command=reload_command)
+        )
     )
 
 

@@ -168,7 +168,7 @@ class ConnectionsFileService:
         )
 
     def _destination(self, name: str, table: DestinationTable) -> Destination:
-        return self._delivery.resolve(
+        wanted = Destination(
             name,
             table.profile,
             table.to,
@@ -179,6 +179,7 @@ class ConnectionsFileService:
             file_mode=table.mode,
             file_group=table.group,
         )
+        return self._delivery.resolve(wanted)
 
     def _notify_command(self, document: ConnectionsFile, obstacles: list[Declined]) -> str | None:
         notify = document.monitor.notify if document.monitor else None

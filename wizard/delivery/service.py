@@ -205,87 +205,47 @@ class DeliveryService:
 
     # describe
 
-    def describe(
-        self,
-        name: str,
-        profile_id: str,
-        target: str,
-        *,
-        entry: str = "",
-        field_names: Mapping[str, str] | None = None,
-        field_values: Mapping[str, str] | None = None,
-        reload_command: str = "",
-        file_mode: str = "",
-        file_group: str = "",
-    ) -> Destination:
-        """A destination of connection `name`, checked but not stored.
+    def describe(self, wanted: Destination) -> Destination:
+        """`wanted`, resolved and checked but not stored.
 
-        `target` is a path, or a command line if the profile is a command. `entry` is the name of
-        the entry in a file with several; by default, the connection's. `field_names` has the fields
-        with different names, by the profile's name; `field_values` has fields that the user sets,
-        with `PLACEHOLDERS`. A `file_group` without a `file_mode` can read
-        the file. Raises ``unknown-connection``, ``unknown-profile``, ``bad-entry``, ``bad-field``,
+        Its target is a path, or a command line if its profile is a command. Its entry is the name
+        of the entry in a file with several; by default, the connection's. Its `field_values` can
+        contain `PLACEHOLDERS`. A `file_group` without a `file_mode` can read the file. Raises
+        ``unknown-connection``, ``unknown-profile``, ``bad-entry``, ``bad-field``,
         ``bad-file-mode``, ``unknown-group``, ``file-options-of-command``, ``destination-taken``,
         and what `commands.resolve_command` raises.
         """
-        self._store.connections.get(name)
-        destination = self.resolve(
-            name,
-            profile_id,
-            target,
-            entry=entry,
-            field_names=field_names,
-            field_values=field_values,
-            reload_command=reload_command,
-            file_mode=file_mode,
-            file_group=file_group,
-        )
+        self._store.connections.get(wanted.connection)
+        destination = self.resolve(wanted)
         require_not_taken(destination, self._store.destinations.all())
         return destination
 
-    def resolve(
-        self,
-        name: str,
-        profile_id: str,
-        target: str,
-        *,
-        entry: str = "",
-        field_names: Mapping[str, str] | None = None,
-        field_values: Mapping[str, str] | None = None,
-        reload_command: str = "",
-        file_mode: str = "",
-        file_group: str = "",
-    ) -> Destination:
+    def resolve(self, wanted: Destination) -> Destination:
         """As `describe`, for a connection that may not be stored yet, and without regard to other
         destinations."""
+        profile_id, target, file_mode = wanted.profile, wanted.target, wanted.file_mode
         if profile_id.endswith(PROFILE_FILE_SUFFIX):
             profile_id = os.path.abspath(os.path.expanduser(profile_id))
-        wanted, field_names = profile(profile_id), dict(field_names or {})
-        field_values = dict(field_values or {})
-        entry = entry or (name if wanted.has_named_entries else "")
-        check_names(wanted, entry, field_names, field_values)
-        if file_group:
+        chosen = profile(profile_id)
+        entry = wanted.entry or (wanted.connection if chosen.has_named_entries else "")
+        check_names(chosen, entry, wanted.field_names, wanted.field_values)
+        if wanted.file_group:
             file_mode = file_mode or GROUP_READABLE
-        file_access(file_mode, file_group)
-        if wanted.is_command and file_mode:
+        file_access(file_mode, wanted.file_group)
+        if chosen.is_command and file_mode:
             raise fail("file-options-of-command")
-        if wanted.is_command:
+        if chosen.is_command:
             target = commands.resolve_command(target, self._environment)
         else:
             target = os.path.abspath(os.path.expanduser(target))
-        reload_command = (
-            commands.resolve_command(reload_command, self._environment) if reload_command else ""
-        )
-        return Destination(
-            connection=name,
+        command = wanted.reload_command
+        return replace(
+            wanted,
             profile=profile_id,
             target=target,
             entry=entry,
-            field_names=field_names,
-            field_values=field_values,
-            reload_command=reload_command,
+            reload_command=commands.resolve_command(command, self._environment) if command else "",
             file_mode=file_mode,
-            file_group=file_group,
         )
 
     def preview(self, destination: Destination) -> DeliveryPreview:

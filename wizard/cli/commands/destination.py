@@ -188,7 +188,7 @@ def add_destination(
         raise fail("destination-needed", name=name, known=", ".join(profiles()))
     pairs = dict(each.partition("=")[::2] for each in field_names)
     delivery = terminal.services.delivery
-    described = delivery.describe(
+    wanted = Destination(
         name,
         profile_id,
         target,
@@ -199,6 +199,7 @@ def add_destination(
         file_mode=file_mode,
         file_group=file_group,
     )
+    described = delivery.describe(wanted)
     preview = delivery.preview(described)
     if show_values:
         _confirm_showing_values(terminal)
