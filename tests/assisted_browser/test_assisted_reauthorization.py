@@ -5,14 +5,12 @@ from collections.abc import Sequence
 
 import pytest
 from support.assisted_windows import (
-    ERIC,
     AssistedUser,
     AssistedUsers,
     HeadlessWindows,
-    add_eric,
     reauthorize,
 )
-from support.harness import ANNA, BOB, Harness
+from support.harness import ANNA, BOB, ERIC, Harness, add_eric
 from support.reauthorization import (
     add_verified_connection,
     change_password_and_detect,

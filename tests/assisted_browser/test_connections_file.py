@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
-from support.assisted_windows import ERIC, AssistedUsers, HeadlessWindows, add_eric, reauthorize
+from support.assisted_windows import AssistedUsers, HeadlessWindows, reauthorize
 from support.connections_file import (
     apply_without_consents,
     client_table,
     connection_table,
     plan_of,
 )
-from support.harness import ANNA, BOB, Harness
+from support.harness import ANNA, BOB, ERIC, Harness, add_eric
 
 from wizard.model import GrantState
 from wizard.reauthorization.plan import Action

@@ -9,7 +9,15 @@ import pytest
 from playwright.sync_api import Error, Page
 from support.assisted_windows import AssistedUser, AssistedWindow, open_assisted_window
 from support.browser import CallbackServer
-from support.harness import ANNA, CARLA, FIRST_ORGANIZATION, SECOND_ORGANIZATION, Harness
+from support.harness import (
+    ANNA,
+    CARLA,
+    ERIC,
+    FIRST_ORGANIZATION,
+    SECOND_ORGANIZATION,
+    Harness,
+    add_eric,
+)
 from support.zoho_driver import captcha_letters
 
 from wizard.assisted_browser import ConsentDriver, ConsentResult
@@ -19,7 +27,7 @@ from wizard.model import AttemptMode
 from wizard.simulator.server import Simulator
 from wizard.simulator.simulated_user import ConsentPage, SignInPage
 
-DORA, ERIC, NILS = "dora@zylker.example", "eric@zylker.example", "nils@zylker.example"
+DORA, NILS = "dora@zylker.example", "nils@zylker.example"
 
 
 @pytest.fixture
@@ -36,19 +44,6 @@ def window_for(harness: Harness, page: Page, email: str, organization: str = "")
     seen = open_assisted_window(harness, page)
     seen.user.email = email
     return seen
-
-
-def add_eric(harness: Harness) -> None:
-    """A user of anna's data center with one organization."""
-    facts = {"product": "crm", "organization_id": "77001", "name": "Eric & Co"}
-    harness.controls.add_user(
-        ERIC,
-        password="made-up-password-of-eric",
-        first_name="Eric",
-        last_name="Lang",
-        location="eu",
-        organizations=[facts],
-    )
 
 
 def sign_in_before(window: AssistedWindow, email: str) -> None:

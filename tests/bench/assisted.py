@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from playwright.sync_api import BrowserType, sync_playwright
-from support.assisted_windows import ERIC, AssistedUser, add_eric
+from support.assisted_windows import AssistedUser
 from support.connections_file import client_table, connection_table
-from support.harness import ANNA, BOB, Harness
+from support.harness import ANNA, BOB, ERIC, Harness, add_eric
 from support.headless_browser import (
     REMOTE_DEBUGGING_OPTION,
     connect_to_sign_in_page,

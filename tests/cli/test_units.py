@@ -2,7 +2,6 @@
 
 import codecs
 import re
-import shutil
 import subprocess
 from datetime import timedelta
 from pathlib import Path
@@ -53,7 +52,7 @@ def units_in(directory: Path) -> list[UnitFile]:
     return list(units)
 
 
-@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
+@pytest.mark.needs("systemd-analyze")
 def test_systemd_accepts_the_system_units_and_finds_little_exposure(tmp_path: Path) -> None:
     paths = [f"./{each.name}" for each in units_in(tmp_path)]
     verified = subprocess.run(

@@ -7,32 +7,19 @@ import pytest
 from playwright.sync_api import Page, expect
 from support.browser import accessibility_violations
 from support.diagnosis import detect_rejection
-from support.harness import ANNA, BOB, CARLA, FIRST_ORGANIZATION
+from support.harness import ANNA, BOB, CARLA, ERIC, FIRST_ORGANIZATION, add_eric
 from support.user_journey import Journey
 from support.wizard_pages import ReauthorizationPage
 
 from wizard.model import Client, GrantState
 from wizard.simulator.simulated_user import ConsentPage, SignInPage, SimulatedUser
 
-ERIC = "eric@zylker.example"
 MOST_ACTIONS = 12
 """Manually, with only Zoho's pages and curl, it takes about 90."""
 
 
 def check_accessibility(page: Page) -> None:
     assert accessibility_violations(page) == [], page.url
-
-
-def add_eric(journey: Journey) -> None:
-    """A different user in the European data center, with one organization."""
-    journey.controls.add_user(
-        ERIC,
-        password="made-up-password-of-eric",
-        first_name="Eric",
-        last_name="Lang",
-        location="eu",
-        organizations=[{"product": "crm", "organization_id": "77001", "name": "Eric & Co"}],
-    )
 
 
 def add_verified_connections(

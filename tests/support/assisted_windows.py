@@ -15,26 +15,11 @@ from wizard.cli.terminal import Terminal
 from wizard.model import AttemptMode
 from wizard.simulator.simulated_user import SignInPage, SimulatedUser
 
-ERIC = "eric@zylker.example"
-
 COUNT_TYPING_SCRIPT = """
 window.typed = 0;
 for (const kind of ["beforeinput", "input", "keydown"])
   addEventListener(kind, () => { window.typed += 1; }, true);
 """
-
-
-def add_eric(harness: Harness) -> None:
-    """A different user in the European data center, with one organization."""
-    facts = {"product": "crm", "organization_id": "77001", "name": "Eric & Co"}
-    harness.controls.add_user(
-        ERIC,
-        password="made-up-password-of-eric",
-        first_name="Eric",
-        last_name="Lang",
-        location="eu",
-        organizations=[facts],
-    )
 
 
 @dataclass

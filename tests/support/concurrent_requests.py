@@ -2,9 +2,9 @@
 
 import multiprocessing
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import cycle, islice
 from multiprocessing import forkserver
@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from support.harness import settings_for
+from support.harness import Harness, settings_for
+from support.tokens import wait_for
 from wizard.errors import WizardError
 from wizard.services import Services
 from wizard.settings import Settings
@@ -99,6 +100,26 @@ def forkserver_context() -> ForkServerContext:
         patch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))
         forkserver.ensure_running()
     return context
+
+
+@contextmanager
+def process_that_refreshes(harness: Harness) -> Iterator[None]:
+    """A process that waits for Zoho's response to a refresh of connection crm. It's killed at the
+    end; Zoho has processed the request."""
+    harness.controls.inject_fault("slow", endpoint="oauth/v2/token", seconds=60, processed=True)
+    context = forkserver_context()
+    alone, answers = context.Barrier(1), context.SimpleQueue()
+    holder = context.Process(
+        target=request_token, args=(harness.services.settings, "crm", alone, answers)
+    )
+    holder.start()
+    try:
+        wait_for(lambda: not harness.controls.state()["faults"])  # its request has arrived
+        yield
+    finally:
+        holder.kill()
+        holder.join(PROCESS_START_TIMEOUT_SECONDS)
+        holder.close()
 
 
 def request_tokens_concurrently(

@@ -17,6 +17,7 @@ from wizard.simulator.server import Simulator
 from wizard.vault import Vault
 
 ANNA, BOB, CARLA = "anna@zylker.example", "bob@zylker.example", "carla@zylker.example"
+ERIC = "eric@zylker.example"
 FIRST_ORGANIZATION, SECOND_ORGANIZATION = "20091000001", "20091000002"
 """Two of carla's organizations in CRM."""
 SCOPE = ("AaaServer.profile.READ", "ZohoCRM.modules.leads.READ", "ZohoCRM.org.READ")
@@ -147,3 +148,16 @@ def harness(zoho_simulator: Simulator, tmp_path: Path, database_url: str) -> Ite
 
     with Services.open(settings, zoho_simulator.clock, sleep) as services:
         yield Harness(services, zoho_simulator, tmp_path)
+
+
+def add_eric(harness: Harness) -> None:
+    """A different user in the European data center, with one organization."""
+    facts = {"product": "crm", "organization_id": "77001", "name": "Eric & Co"}
+    harness.controls.add_user(
+        ERIC,
+        password="made-up-password-of-eric",
+        first_name="Eric",
+        last_name="Lang",
+        location="eu",
+        organizations=[facts],
+    )

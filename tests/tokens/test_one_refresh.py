@@ -7,12 +7,11 @@ import pytest
 from filelock import FileLock
 from support.concurrent_requests import (
     PROCESS_START_TIMEOUT_SECONDS,
-    forkserver_context,
-    request_token,
+    process_that_refreshes,
     request_tokens_concurrently,
 )
 from support.harness import Harness
-from support.tokens import seconds_left, wait_for
+from support.tokens import seconds_left
 
 
 @pytest.mark.parametrize("processes", [16, pytest.param(128, marks=pytest.mark.slow)])
@@ -77,17 +76,8 @@ def test_after_the_refreshing_process_is_killed_the_next_one_continues(harness: 
     harness.add_verified_connection()
     harness.services.token_cache.remove("crm")
     harness.controls.clear_journal()
-    harness.controls.inject_fault("slow", endpoint="oauth/v2/token", seconds=60, processed=True)
-    context = forkserver_context()
-    alone, answers = context.Barrier(1), context.SimpleQueue()
-    holder = context.Process(
-        target=request_token, args=(harness.services.settings, "crm", alone, answers)
-    )
-    holder.start()
-    wait_for(lambda: not harness.controls.state()["faults"])  # its request has arrived
-    holder.kill()
-    holder.join(PROCESS_START_TIMEOUT_SECONDS)
-    holder.close()
+    with process_that_refreshes(harness):
+        pass
     assert harness.services.tokens.access_token("crm").value
     assert [ask.outcome for ask in harness.services.request_log.view("crm").requests][:2] == [
         "ok",

@@ -10,14 +10,11 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 from support.concurrent_requests import (
-    PROCESS_START_TIMEOUT_SECONDS,
-    forkserver_context,
-    request_token,
+    process_that_refreshes,
     request_tokens_concurrently,
 )
 from support.harness import Harness, settings_for
 from support.records import raises_failure
-from support.tokens import wait_for
 
 from wizard.fastpath import token_file
 from wizard.services import Services
@@ -100,19 +97,12 @@ def test_a_machine_whose_process_is_killed_holds_up_no_other(
     harness: Harness, other: Services
 ) -> None:
     harness.services.token_cache.remove("crm")
-    harness.controls.inject_fault("slow", endpoint="oauth/v2/token", seconds=60, processed=True)
-    context = forkserver_context()
-    alone, answers = context.Barrier(1), context.SimpleQueue()
-    holder = context.Process(
-        target=request_token, args=(harness.services.settings, "crm", alone, answers)
-    )
-    holder.start()
-    wait_for(lambda: not harness.controls.state()["faults"])  # its request has arrived
-    with raises_failure("refresh-under-way"), other.locks.refresh("crm", wait=False):
+    with (
+        process_that_refreshes(harness),
+        raises_failure("refresh-under-way"),
+        other.locks.refresh("crm", wait=False),
+    ):
         pass
-    holder.kill()
-    holder.join(PROCESS_START_TIMEOUT_SECONDS)
-    holder.close()
     assert other.tokens.access_token("crm").value
 
 
