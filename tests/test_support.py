@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,16 @@ def test_a_skip_fails_the_run_unless_it_is_listed_with_its_reason(
     )
     assert done.returncode == exit_code, done.stdout
     assert ("test_it.py::test_prints[1]: no printer" in done.stdout) is bool(exit_code)
+
+
+def test_each_listed_skip_names_a_test_and_a_reason() -> None:
+    root = Path(__file__).parents[1]
+    listed = tomllib.loads((root / ".ci/known-skips.toml").read_text("utf-8"))["skip"]
+    assert listed
+    for each in listed:
+        assert set(each) == {"test", "reason"}, each
+        file, _, name = each["test"].partition("::")
+        assert f"def {name}(" in (root / file).read_text("utf-8"), each
 
 
 def test_each_row_that_violates_a_claim_is_shown() -> None:
