@@ -74,6 +74,11 @@ class ConnectionState(ShownState):
     """Zoho's answer to a code exchange or a refresh was never stored."""
     REVOKED = "revoked", Tone.NEUTRAL, "–"
 
+    @property
+    def is_authorized(self) -> bool:
+        """Whether it is meant to work: it was authorized, and the user hasn't revoked it."""
+        return self not in (ConnectionState.NOT_AUTHORIZED, ConnectionState.REVOKED)
+
 
 class ActivityKind(ShownState):
     """What is currently happening with a connection."""

@@ -57,11 +57,7 @@ class Observations:
     def oldest_success_at(self) -> datetime | None:
         """The last success of the connection that has waited longest for one; None: one never had
         any, or there are none."""
-        times = [
-            each.last_success_at
-            for each in self.connections
-            if each.state not in (ConnectionState.NOT_AUTHORIZED, ConnectionState.REVOKED)
-        ]
+        times = [each.last_success_at for each in self.connections if each.state.is_authorized]
         known = [each for each in times if each is not None]
         return min(known) if known and len(known) == len(times) else None
 

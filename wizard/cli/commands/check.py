@@ -11,7 +11,7 @@ import click
 
 from wizard.cli.commands.connections import print_no_connections
 from wizard.cli.commands.token import POLL_INTERVAL_SECONDS, DurationType
-from wizard.cli.flows.token_host import host_of, print_checks, refuse_options, request_report
+from wizard.cli.flows.token_host import host_of, refuse_options, request_report
 from wizard.cli.flows.verification import (
     VerificationOutcome,
     incident_report,
@@ -20,6 +20,7 @@ from wizard.cli.flows.verification import (
 )
 from wizard.cli.renderer import print_incidents
 from wizard.cli.results.checks import CheckReport
+from wizard.cli.results.connections import ConnectionVerification
 from wizard.cli.terminal import (
     CONNECTION_NAME,
     TAG,
@@ -30,7 +31,7 @@ from wizard.cli.terminal import (
 )
 from wizard.connection_details import describe_access
 from wizard.errors import describe_status, message
-from wizard.model import VerificationStep
+from wizard.model import Explanation, VerificationStep
 from wizard.model.states import ConnectionState, ConnectionStatus, LastCheck
 from wizard.monitoring.checks import CheckResult
 from wizard.monitoring.service import CheckRun
@@ -99,7 +100,7 @@ def check(
     if host := host_of(terminal):
         refuse_options(terminal, tag=tags, full=full, wait=wait, ignore_wait=ignore_wait)
         report = request_report(terminal, host, "check", names, CheckReport)
-        print_checks(terminal, report, is_named=bool(names))
+        _end_with_report(terminal, report, is_named=bool(names))
         return
     tagged = tagged_connections(terminal, tags) if tags else None
     if not names and terminal.settings.paths.is_empty:
@@ -264,3 +265,37 @@ def _row(
     if outcome.explanation is not None:
         details = outcome.explanation.title
     return outcome.name, describe_status(status, now), details
+
+
+# with a token host
+
+
+def _end_with_report(terminal: Terminal, report: CheckReport, *, is_named: bool) -> None:
+    """Print what the token host found, and end with its exit code. Without names, only connections
+    that are meant to work count."""
+    terminal.emit(report, lambda: _print_report(terminal, report))
+    counted = (e for e in report.connections if is_named or e.state.is_authorized)
+    raise Exit(most_severe([each.error.exit_code for each in counted if each.error]))
+
+
+def _print_report(terminal: Terminal, report: CheckReport) -> None:
+    renderer = terminal.renderer
+    if len(report.connections) > 1:
+        renderer.print_table(
+            COLUMNS,
+            [(e.name, _state(terminal, e), _summary(e)) for e in report.connections],
+        )
+    for each in report.connections:
+        if each.error is not None:
+            error = each.error
+            renderer.print_explanation(Explanation(error.code, error.title, error.cause, error.fix))
+        elif len(report.connections) == 1:
+            renderer.print_success(f"{each.name}: {each.headline}")
+
+
+def _state(terminal: Terminal, each: ConnectionVerification) -> str:
+    return describe_status(ConnectionStatus(each.state, each.activity), terminal.clock())
+
+
+def _summary(each: ConnectionVerification) -> str:
+    return each.error.title if each.error else each.headline or ""

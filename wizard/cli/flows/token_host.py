@@ -5,25 +5,18 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC
 from typing import Any, TypeVar
 
-from wizard.cli.flows.verification import most_severe
-from wizard.cli.results.checks import CheckReport
-from wizard.cli.results.connections import ConnectionVerification
-from wizard.cli.terminal import Exit, Terminal
-from wizard.errors import WizardError, describe_status, fail
+from wizard.cli.terminal import Terminal
+from wizard.errors import WizardError, fail
 from wizard.fastpath import token_host
 from wizard.fastpath.ssh_requests import SshRequest, is_name
 from wizard.fastpath.token_file import CachedToken
 from wizard.fastpath.token_host import TokenHost
-from wizard.model import Explanation, Failure
+from wizard.model import Failure
 from wizard.model.failure import is_failure_code
-from wizard.model.states import ConnectionState, ConnectionStatus
 from wizard.serialization import from_json_value
 from wizard.timefmt import parse_iso
 
 T = TypeVar("T")
-
-UNAUTHORIZED_STATES = (ConnectionState.NOT_AUTHORIZED, ConnectionState.REVOKED)
-"""`check` without names doesn't count these as failures."""
 
 
 def host_of(terminal: Terminal) -> TokenHost | None:
@@ -104,36 +97,6 @@ def to_error(error: Mapping[str, Any]) -> WizardError:
             retry_at=retry_at,
         )
     )
-
-
-def print_checks(terminal: Terminal, report: CheckReport, *, is_named: bool) -> None:
-    """Print the result of `check` and end with its exit code."""
-    terminal.emit(report, lambda: _print_checks(terminal, report))
-    counted = (e for e in report.connections if is_named or e.state not in UNAUTHORIZED_STATES)
-    raise Exit(most_severe([each.error.exit_code for each in counted if each.error]))
-
-
-def _print_checks(terminal: Terminal, report: CheckReport) -> None:
-    renderer = terminal.renderer
-    if len(report.connections) > 1:
-        renderer.print_table(
-            ("Connection", "State", "Details"),
-            [(e.name, _state(terminal, e), _details(e)) for e in report.connections],
-        )
-    for each in report.connections:
-        if each.error is not None:
-            error = each.error
-            renderer.print_explanation(Explanation(error.code, error.title, error.cause, error.fix))
-        elif len(report.connections) == 1:
-            renderer.print_success(f"{each.name}: {each.headline}")
-
-
-def _state(terminal: Terminal, each: ConnectionVerification) -> str:
-    return describe_status(ConnectionStatus(each.state, each.activity), terminal.clock())
-
-
-def _details(each: ConnectionVerification) -> str:
-    return each.error.title if each.error else each.headline or ""
 
 
 def _checked(names: Sequence[str]) -> tuple[str, ...]:
