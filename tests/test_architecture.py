@@ -272,6 +272,14 @@ def test_help_version_and_completion_load_no_library_but_click() -> None:
         assert not set(ALLOWED_IMPORTERS) & set(loaded) - {"click"}, option
 
 
+def test_nothing_of_postgresql_is_loaded_with_the_local_store() -> None:
+    words = "import sys, wizard.services, wizard.store.sqlite; print(*sys.modules, sep='\\n')"
+    loaded = subprocess.run(
+        [sys.executable, "-c", words], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert [each for each in loaded if "postgresql" in each or "psycopg" in each] == []
+
+
 def test_no_file_contains_a_path_of_one_machine() -> None:
     for file in [*sources(), ROOT / "README.md", ROOT / "Makefile"]:
         assert str(ROOT) not in file.read_text("utf-8"), file

@@ -443,7 +443,8 @@ def zoho_wizard(
         level = log_level or ("debug" if debug else "info")
         log_to_stderr(level, as_json=log_format == "json")
     command = context.invoked_subcommand
-    if command not in COMMANDS_WITHOUT_CONNECTIONS and not context.meta[IS_HELP]:
+    needs_connections = command not in COMMANDS_WITHOUT_CONNECTIONS and not context.meta[IS_HELP]
+    if needs_connections and terminal.settings.remote:
         from wizard.cli.flows.token_host import require_own_connections
 
         require_own_connections(terminal, f"zoho-wizard {command or ''}".rstrip())

@@ -331,7 +331,6 @@ events = Table(
         "ix_events_changes",
         "connection",
         sqlite_where=text(IS_NO_SERVING),
-        postgresql_where=text(IS_NO_SERVING),
     ),
 )
 
@@ -481,7 +480,7 @@ _FUNCTIONS = (
 
 def _tables_of_postgresql() -> MetaData:
     """The same tables with text in the order of its bytes, as in SQLite, with integers of 64 bits,
-    and with foreign keys that a transaction can defer."""
+    the same partial indexes, and foreign keys that a transaction can defer."""
     tables = MetaData()
     for each in metadata.sorted_tables:
         table = each.to_metadata(tables)
@@ -493,6 +492,9 @@ def _tables_of_postgresql() -> MetaData:
                 column.type = BigInteger()
         for constraint in table.foreign_key_constraints:
             constraint.deferrable = True
+        for index in table.indexes:
+            # As an option of the index itself, it would load the dialect in every process.
+            index.dialect_options["postgresql"]["where"] = index.dialect_options["sqlite"]["where"]
     return tables
 
 
