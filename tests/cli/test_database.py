@@ -125,3 +125,36 @@ def test_without_the_database_a_cached_token_is_served_as_stale_until_it_is_too_
     assert (lost.exit_code, error_code(lost)) == (5, "database-unreachable")
     postgresql_server().execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
     assert shell.run("token", "crm").stdout.startswith("1000.")
+
+
+def test_after_a_rotation_the_other_machine_needs_the_new_key(shell: Shell, empty_url: str) -> None:
+    shell.run("database", "use", empty_url)
+    with Services.open(from_environment(shell.environment), shell.simulator.clock) as services:
+        Harness(services, shell.simulator, shell.directory).add_verified_connection()
+    key_file = shell.directory / "team.zoho-key"
+    export = ("database", "export-key", str(key_file))
+    use = ("database", "use", empty_url, "--key", str(key_file))
+    shell.run(*export, stdin_text=PASSPHRASE)
+    run_on_second(shell, *use, stdin_text=PASSPHRASE)
+    rotate = ("database", "rotate-encryption-key", "--json")
+    unasked = shell.run(*rotate)
+    assert (unasked.exit_code, error_code(unasked)) == (2, "input-needed")
+    rotated = shell.run(*rotate, "--yes")
+    assert rotated.exit_code == 0, rotated.stderr
+    assert json.loads(rotated.stdout)["sealed_values"] >= 3
+    token = shell.run("token", "crm").stdout
+    refused = run_on_second(shell, "list", "--json")
+    assert (refused.exit_code, error_code(refused)) == (5, "key-of-store-rotated")
+    shell.run(*export, stdin_text=PASSPHRASE)
+    used = run_on_second(shell, *use, stdin_text=PASSPHRASE)
+    assert used.exit_code == 0, used.stderr
+    assert run_on_second(shell, "token", "crm").stdout == token
+
+
+def test_a_key_that_was_given_is_not_rotated(shell: Shell) -> None:
+    given = {"ZOHO_WIZARD_KEY_FILE": str(shell.directory / "given")}
+    shell.run("client", "list", **given)
+    key = (shell.directory / "given").read_bytes()
+    refused = shell.run("database", "rotate-encryption-key", "--yes", "--json", **given)
+    assert (refused.exit_code, error_code(refused)) == (2, "key-given")
+    assert (shell.directory / "given").read_bytes() == key

@@ -11,11 +11,13 @@ import pytest
 from keyring import errors
 from keyring.backend import KeyringBackend
 from keyring.backends import fail, null
-from support.records import raises_failure
+from support.records import NOW, add_connections, raises_failure
 
 from wizard import paths as wizard_paths
 from wizard.errors import WizardError, explain
 from wizard.paths import Paths
+from wizard.store import Store
+from wizard.store.key_rotation import rotate_encryption_key
 from wizard.vault import KEYRING_SERVICE, KEYRING_TIMEOUT_SECONDS, Vault
 
 
@@ -34,6 +36,9 @@ class InMemory(KeyringBackend):
 
     def set_password(self, service: str, username: str, password: str) -> None:
         self.entries[service, username] = password
+
+    def delete_password(self, service: str, username: str) -> None:
+        del self.entries[service, username]
 
 
 class PlainText(InMemory):
@@ -213,3 +218,20 @@ def test_a_keyring_that_hangs_is_abandoned_after_three_seconds(paths: Paths) -> 
 def test_an_existing_key_file_remains_in_use(paths: Paths, vault: Vault) -> None:
     set_keyring_backend(InMemory())
     assert Vault.open(paths).key == vault.key
+
+
+def test_a_rotation_replaces_the_key_in_the_keyring(paths: Paths) -> None:
+    backend = InMemory()
+    set_keyring_backend(backend)
+    vault = Vault.open(paths)
+    store = Store.open(paths, vault, "live")
+    add_connections(store)
+    [((service, entry), old)] = backend.entries.items()
+    rotate_encryption_key(paths, store, vault, lambda: NOW)
+    store.close()
+    [(key, new)] = backend.entries.items()
+    assert (key, new == old) == ((service, entry), False)
+    assert not Path(paths.key_file).exists()
+    # Killed while a keyring had deleted the old entry, but not yet written the new one.
+    backend.entries = {(service, f"{entry} (new)"): new}
+    Store.open(paths, Vault.open(paths), "live").close()

@@ -339,7 +339,9 @@ class Commands(LazyGroup):
                 "Show storage paths, the encryption key and the version.",
             ),
             "database": LazyCommand(
-                "commands.database", "database", "Share one database between machines."
+                "commands.database",
+                "database",
+                "Share one database between machines.",
             ),
             "backup": LazyCommand(
                 "commands.backup", "backup", "Write everything into one encrypted file."

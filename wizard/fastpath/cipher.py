@@ -62,6 +62,11 @@ def load_key(path: str, is_credential: bool = False) -> bytes:
         os.close(descriptor)
 
 
+def key_id(blob: bytes) -> bytes:
+    """The ID of the key that encrypted ``blob``."""
+    return blob[len(VERSION) : _HEADER_BYTES]
+
+
 def encrypt(key: bytes, plaintext: bytes, aad: bytes) -> bytes:
     """Encrypt ``plaintext`` with the associated data ``aad``, which `decrypt` needs again."""
     header = VERSION + key[:KEY_ID_BYTES]

@@ -44,6 +44,7 @@ from wizard.store.history import (
     RequestLogRepository,
 )
 from wizard.store.installation import (
+    KEY_CHECK_TEXT,
     InstallationRepository,
     MonitoringRepository,
     NotifyFailure,
@@ -79,8 +80,6 @@ __all__ = [
     "export_without_secrets",
 ]
 
-_KEY_CHECK_TEXT = "zoho-wizard"
-
 
 class Store:
     """The repositories over one database; threads may share them."""
@@ -115,11 +114,13 @@ class Store:
         ``zoho_instance`` says which Zoho its grants belong to: ``live`` or a simulator's URL.
         Raises `WizardError`: ``store-newer-version``, ``store-damaged``, ``store-unsafe``,
         ``store-unwritable``, ``store-locked``, ``disk-full``, ``store-foreign-zoho`` for a
-        different instance, ``key-wrong`` for a different key.
+        different instance, ``key-wrong`` for a different key, ``key-of-store-rotated`` if another
+        machine has rotated the key.
         """
         store = cls(open_database(paths), vault)
         try:
-            store._initialize(zoho_instance)
+            store._initialize(zoho_instance, was_used=bool(paths.shared_store_id))
+            store.database.check_key = store._check_key
             store.database.record_use(paths)
         except BaseException:
             store.close()
@@ -143,14 +144,24 @@ class Store:
         """Close the database."""
         self.database.close()
 
-    def _initialize(self, zoho_instance: str) -> None:
+    def _check_key(self, key_check: bytes) -> None:
+        """Use the key of the database from now on, or raise."""
+        if not self._vault.follow(key_check):
+            raise self._wrong_key(was_used=True)
+
+    def _wrong_key(self, *, was_used: bool) -> WizardError:
+        """`was_used`: this data directory had the key of the database before."""
+        code = "key-of-store-rotated" if was_used and self.database.is_shared else "key-wrong"
+        return fail(code, path=self.database.path, where=self._vault.key_storage.detail)
+
+    def _initialize(self, zoho_instance: str, *, was_used: bool) -> None:
         """Record the Zoho instance and the key check of a new database; compare those of an old
         one."""
         whose = select(schema.installation.c.zoho_instance, schema.installation.c.key_check)
         with self.database.read() as c:
             row = c.execute(whose).first()
         if row is None:
-            sealed = self._vault.seal(_KEY_CHECK_TEXT, labels.INSTALLATION, "1", labels.KEY_CHECK)
+            sealed = self._vault.seal(KEY_CHECK_TEXT, labels.INSTALLATION, "1", labels.KEY_CHECK)
             # If another process was first, its row counts and ours is compared with it.
             with self.database.write() as c:
                 shared = self.database.is_shared
@@ -166,8 +177,8 @@ class Store:
                 row = c.execute(whose).one()
         if row.zoho_instance != zoho_instance:
             raise fail("store-foreign-zoho", found=row.zoho_instance, expected=zoho_instance)
+        self._vault.follow(row.key_check)
         try:
             self._vault.unseal(row.key_check, labels.INSTALLATION, "1", labels.KEY_CHECK)
         except WizardError as error:
-            where = self._vault.key_storage.detail
-            raise fail("key-wrong", path=self.database.path, where=where) from error
+            raise self._wrong_key(was_used=was_used) from error

@@ -32,10 +32,10 @@ class AttemptRepository(Repository):
     def add(self, attempt: Attempt) -> None:
         """Store a new attempt, its ``state`` and verifier sealed."""
         values = dict(vars(attempt))
-        for name, label in _SEALED_COLUMNS.items():
-            values[name] = self._vault.seal(values[name], labels.ATTEMPT, attempt.id, label)
-        values["oauth_state_hash"] = self._vault.fingerprint(attempt.oauth_state)
         with self.database.write() as c:
+            for name, label in _SEALED_COLUMNS.items():
+                values[name] = self._vault.seal(values[name], labels.ATTEMPT, attempt.id, label)
+            values["oauth_state_hash"] = self._vault.fingerprint(attempt.oauth_state)
             insert_row(c, _ATTEMPTS, **values)
 
     def get(self, attempt_id: str) -> Attempt:
@@ -50,6 +50,8 @@ class AttemptRepository(Repository):
 
         Looked up by its hash, so timing reveals nothing about other values of ``state``.
         """
+        with self.database.read() as c:
+            self._vault.follow(c.scalars(select(schema.installation.c.key_check)).one())
         found = self._attempts(_ATTEMPTS.c.oauth_state_hash == self._vault.fingerprint(oauth_state))
         return found[0] if found else None
 

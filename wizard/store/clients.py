@@ -131,12 +131,12 @@ class ClientRepository(Repository):
         columns = (_SECRETS.c.client_id, _SECRETS.c.location, _SECRETS.c.value, _SECRETS.c.state)
         client_id, location, sealed, state = (row._mapping[each] for each in columns)
         value = self._vault.unseal(
-            sealed, labels.CLIENT_SECRET, _identity(client_id, location), labels.SECRET_VALUE
+            sealed, labels.CLIENT_SECRET, identity_of(client_id, location), labels.SECRET_VALUE
         )
         return ClientSecret(location, value, state)
 
     def insert_secret(self, c: Connection, client_id: str, secret: ClientSecret) -> None:
-        identity = _identity(client_id, secret.location)
+        identity = identity_of(client_id, secret.location)
         insert_row(
             c,
             _SECRETS,
@@ -149,7 +149,7 @@ class ClientRepository(Repository):
         )
 
 
-def _identity(client_id: str, location: str) -> str:
+def identity_of(client_id: str, location: str) -> str:
     """The row a secret is sealed for: it can't be unsealed in the row of another data center."""
     return f"{client_id}/{location}"
 

@@ -11,12 +11,13 @@ from contextlib import AbstractContextManager, contextmanager
 from copy import copy
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Connection, Engine, Table, Update, insert
+from sqlalchemy import Connection, Engine, Table, Update, insert, select
 from sqlalchemy.dialects import sqlite
 
 from wizard.errors import Conflict, WizardError, fail
 from wizard.model import Failure
 from wizard.paths import Paths
+from wizard.store import schema
 from wizard.vault import Vault
 
 Result = TypeVar("Result")
@@ -38,6 +39,9 @@ class Database(ABC):
         self.engine = engine
         self.names: set[str] = set()
         """The connections that a snapshot is about."""
+        self.check_key: Callable[[bytes], None] | None = None
+        """Gets the key check in each write transaction, before anything is sealed for it, and
+        raises if the values of this process would be sealed with a key that was replaced."""
         self._snapshot: Connection | None = None
         self._known: dict[Hashable, Any] = {}
 
@@ -57,7 +61,7 @@ class Database(ABC):
     @abstractmethod
     def write_rows(self, *statements: tuple[str, Sequence[tuple[object, ...]]]) -> None:
         """Run each statement, with ``?`` for values, for each of its rows, in one transaction and
-        without SQLAlchemy: for what is written hundreds of times a second."""
+        without SQLAlchemy: for what is written hundreds of times a second. Nothing sealed."""
 
     @abstractmethod
     def reserve_space(self) -> AbstractContextManager[None]:
@@ -116,6 +120,8 @@ class Database(ABC):
         if self._snapshot is not None:
             raise RuntimeError("a snapshot can't write")
         with self._begin_write() as connection:
+            if self.check_key is not None:
+                self.check_key(connection.scalars(select(schema.installation.c.key_check)).one())
             yield connection
 
     @contextmanager

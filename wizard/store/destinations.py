@@ -128,18 +128,18 @@ class DestinationRepository(Repository):
 
         Raises `Conflict` if its stored generation isn't ``expected`` anymore.
         """
-        values = {
+        values: dict[str, Any] = {
             "generation": destination.generation,
             "delivered_at": destination.delivered_at,
             "reloaded_at": destination.reloaded_at,
             "content_sha256": destination.content_sha256,
             "failure": destination.failure,
             "previous_generation": destination.previous_generation,
-            "previous_content": _sealed_previous_content(self._vault, destination),
             "token_digest": destination.token_digest,
         }
         here = _T.c.id == destination.id, _T.c.generation == expected
         with self.database.write() as c:
+            values["previous_content"] = _sealed_previous_content(self._vault, destination)
             update_one(
                 c, update(_T).where(*here).values(**values), f"the file {destination.target}"
             )

@@ -4,7 +4,7 @@ Also the tokens that Zoho rejected: each connection's last access token, and ref
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -267,9 +267,9 @@ class GrantRepository(Repository):
         Raises `Conflict` if the stored refresh token isn't that of ``grant``.
         """
         name, generation = grant.connection, grant.generation
-        sealed = _sealed_refresh_token(self._vault, replace(grant, refresh_token=refresh_token))
         here = select(_T).where(_T.c.connection == name, _T.c.generation == generation)
         with self.database.write() as c:
+            sealed = _sealed_refresh_token(self._vault, replace(grant, refresh_token=refresh_token))
             row = c.execute(here).first()
             same = row and grant_from_row(self._vault, row).refresh_token == grant.refresh_token
             query = _update(name, generation).where(
@@ -385,7 +385,7 @@ def grant_from_row(vault: Vault, row: Row[Any]) -> Grant:
     """The grant in `row`, its refresh token unsealed. One whose token is damaged needs
     re-authorization."""
     values = {column.name: row._mapping[column] for column in _T.columns}
-    identity = _identity(**{name: values[name] for name in _IDENTITY_FIELDS})
+    identity = identity_of(values)
     refresh_token = vault.unseal(
         values["refresh_token"], labels.GRANT, identity, labels.REFRESH_TOKEN
     )
@@ -408,17 +408,17 @@ def _merged_scopes(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, .
 
 
 def _sealed_refresh_token(vault: Vault, grant: Grant) -> bytes:
-    identity = _identity(**{name: getattr(grant, name) for name in _IDENTITY_FIELDS})
-    return vault.seal(grant.refresh_token, labels.GRANT, identity, labels.REFRESH_TOKEN)
+    return vault.seal(
+        grant.refresh_token, labels.GRANT, identity_of(vars(grant)), labels.REFRESH_TOKEN
+    )
 
 
-_IDENTITY_FIELDS = ("connection", "generation", "client_id", "location")
-
-
-def _identity(connection: str, generation: int, client_id: str, location: str) -> str:
+def identity_of(grant: Mapping[str, Any]) -> str:
     """The identity a refresh token is sealed for: includes the client and the data center, so that
     it can't be sent elsewhere."""
-    return f"{connection}/{generation}/{client_id}/{location}"
+    return "/".join(
+        str(grant[each]) for each in ("connection", "generation", "client_id", "location")
+    )
 
 
 def _update(name: str, generation: int) -> Update:

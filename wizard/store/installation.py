@@ -19,6 +19,9 @@ from wizard.vault import labels
 
 _INSTALLATION = schema.installation
 
+KEY_CHECK_TEXT = "zoho-wizard"
+"""What is sealed to recognize the key of a database."""
+
 _MACHINE_ID_FILE = Path("/etc/machine-id")
 _MOUNTS_FILE = Path("/proc/self/mountinfo")
 
@@ -163,12 +166,12 @@ class MonitoringRepository(Repository):
 
     def set_notify_command(self, command: str) -> None:
         """Store a command or URL for notifications; an empty one also clears the last failure."""
-        sealed = (
-            self._vault.seal(command, labels.INSTALLATION, "1", labels.NOTIFY_COMMAND)
-            if command
-            else None
-        )
         with self.database.write() as c:
+            sealed = (
+                self._vault.seal(command, labels.INSTALLATION, "1", labels.NOTIFY_COMMAND)
+                if command
+                else None
+            )
             c.execute(update(_INSTALLATION).values(notify_command=sealed))
             if not command:
                 c.execute(_failed(None))

@@ -43,6 +43,7 @@ def use_shared_store(
         if error.failure.code != "database-not-prepared":
             raise
         is_new = True
+    used_store_id = paths.shared_store_id
     vault = Vault.open(there, for_new_store=is_new) if key is None else Vault.with_key(there, key)
     if is_new:
         PostgresqlDatabase.open(there, may_create=True).close()
@@ -52,7 +53,7 @@ def use_shared_store(
         # A proxy that shares sessions is noticed now, not at the first refresh.
         with store.database.shared_lock(":use", lambda: busy, 0, lambda: False):
             if key is not None:
-                vault.keep(there)
+                vault.keep(there, replaces=used_store_id != "")
             files.replace(paths.database_url_file, f"{url}\n".encode())
     finally:
         store.close()

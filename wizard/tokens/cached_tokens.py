@@ -154,7 +154,8 @@ class TokenCache:
 
     def _unpack(self, name: str, content: bytes) -> CachedToken:
         """Raises ValueError."""
-        return token_file.unpack(self._vault.key, self._paths.token_owner(name), content)
+        key = self._vault.find_key(content.partition(b"\n")[2])
+        return token_file.unpack(key, self._paths.token_owner(name), content)
 
     def _pack(self, name: str, cached: CachedToken, confirmed_at: int = 0) -> bytes:
         owner = self._paths.token_owner(name)

@@ -10,7 +10,9 @@ import hashlib
 import hmac
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -31,6 +33,9 @@ T = TypeVar("T")
 KEYRING_TIMEOUT_SECONDS = 3.0
 """A working keyring answers in milliseconds."""
 KEYRING_SERVICE = "zoho-wizard"
+NEW_KEY_SUFFIX = " (new)"
+"""Of the keyring's entry for the new key, during a rotation."""
+NEW_KEY_FILE_SUFFIX = ".new"
 MIN_BACKEND_PRIORITY = 1  # keyring's own recommendation; null, fail and plain text are below
 
 NO_KEY_OUTCOMES = ("not-asked", "empty", "absent")
@@ -63,9 +68,9 @@ class KeyringUnavailable(Exception):
 class Keyring:
     """This data directory's entry in the operating system's keyring."""
 
-    def __init__(self, paths: Paths) -> None:
+    def __init__(self, paths: Paths, suffix: str = "") -> None:
         # Live and simulator, and two data directories of one user, must never share a key.
-        self._entry = f"{'simulator' if paths.simulator_url else 'live'} {paths.data_dir}"
+        self._entry = f"{'simulator' if paths.simulator_url else 'live'} {paths.data_dir}{suffix}"
 
     def read(self) -> tuple[str | None, str]:
         """Return the entry, None if there is none, and the keyring's name.
@@ -146,12 +151,17 @@ class Vault:
     """Seals short texts and binds each to its table, row and column."""
 
     def __init__(
-        self, key: bytes, key_storage: KeyStorage, *, tolerates_damage: bool = False
+        self,
+        key: bytes,
+        key_storage: KeyStorage,
+        stored_keys: Callable[[], Iterable[bytes]] = tuple,
     ) -> None:
+        """``stored_keys`` reads all keys of the data directory again."""
         self.key = key
         self.key_storage = key_storage
-        self._tolerates_damage = tolerates_damage
-        self._fingerprint_key = hmac.digest(key, labels.FINGERPRINT, hashlib.sha256)
+        self._stored_keys = stored_keys
+        self._tolerates_damage = False
+        self._known = {_id_of(key): key}
 
     def __repr__(self) -> str:
         return f"Vault({self.key_storage!r})"
@@ -181,21 +191,35 @@ class Vault:
         """The vault with a key of another machine, which `keep` stores in the key file."""
         return cls(key, KeyStorage("key-file", "weak", paths.key_file))
 
-    def keep(self, paths: Paths) -> None:
-        """Store the key in the key file. Raises ``key-taken`` if there is a different one,
-        ``key-unreadable``."""
+    def keep(self, paths: Paths, *, replaces: bool = False) -> None:
+        """Store the key in the key file. Raises ``key-taken`` if there is a different one that this
+        one doesn't replace, ``key-unreadable``."""
         try:
-            _write_key(paths, self.key)
+            if replaces:
+                files.replace(paths.key_file, _key_line(self.key))
+            else:
+                _write_key(paths.key_file, self.key)
         except FileExistsError:
             if _from_file(paths).key != self.key:
                 raise fail("key-taken", path=paths.key_file) from None
         except OSError as error:
             raise _key_unreadable(paths.key_file, error) from error
 
+    def follow(self, sealed: bytes) -> bool:
+        """Use the key that sealed ``sealed``: another process may have rotated the key. False: this
+        data directory doesn't have that key."""
+        key = self.find_key(sealed)
+        if cipher.key_id(sealed) == _id_of(key):
+            self.key = key
+            return True
+        return False
+
     def tolerant(self) -> "Vault":
         """The same vault for what is only shown: a damaged value is empty, so that one of them
         doesn't hide all the others."""
-        return Vault(self.key, self.key_storage, tolerates_damage=True)
+        vault = copy(self)
+        vault._tolerates_damage = True
+        return vault
 
     def seal(self, text: str, table: str, row: str, column: str) -> bytes:
         """Encrypt ``text`` for exactly this row and column."""
@@ -207,7 +231,9 @@ class Vault:
         Raises ``sealed-record-damaged`` if it was modified or moved.
         """
         try:
-            return cipher.decrypt(self.key, blob, _associated_data(table, row, column)).decode()
+            return cipher.decrypt(
+                self.find_key(blob), blob, _associated_data(table, row, column)
+            ).decode()
         except ValueError as error:
             if self._tolerates_damage:
                 return ""
@@ -215,7 +241,95 @@ class Vault:
 
     def fingerprint(self, text: str) -> str:
         """A keyed hash (HMAC-SHA256, hexadecimal): the same for the same text."""
-        return hmac.digest(self._fingerprint_key, text.encode(), hashlib.sha256).hex()
+        key = hmac.digest(self.key, labels.FINGERPRINT, hashlib.sha256)
+        return hmac.digest(key, text.encode(), hashlib.sha256).hex()
+
+    def find_key(self, blob: bytes) -> bytes:
+        """The key of this data directory that encrypted ``blob``; the current one if none did."""
+        key_id = cipher.key_id(blob)
+        if key_id not in self._known:
+            for key in self._stored_keys():
+                self._known[_id_of(key)] = key
+                if _id_of(key) == key_id:
+                    break
+        return self._known.get(key_id, self.key)
+
+
+class NewKey:
+    """The key that replaces the current one, stored next to it until the rotation is complete."""
+
+    def __init__(self, paths: Paths, vault: Vault) -> None:
+        self._path = _new_key_file(paths)
+        self._current_path = paths.key_file
+        is_in_keyring = vault.key_storage.kind == "keyring"
+        self._keyring = Keyring(paths, NEW_KEY_SUFFIX) if is_in_keyring else None
+        self._current_keyring = Keyring(paths)
+
+    def read(self) -> bytes | None:
+        """The new key of an interrupted rotation; None if there is none. Raises ``key-unreadable``,
+        ``key-not-stored``."""
+        if self._keyring is None:
+            return _load(self._path) if os.path.lexists(self._path) else None
+        try:
+            text, name = self._keyring.read()
+        except KeyringUnavailable as error:
+            raise _not_stored(message("keyring-states", str(error))) from error
+        return None if text is None else _parse_key(text, name)
+
+    def create(self) -> bytes:
+        """Create the new key and store it. Raises ``key-not-stored``."""
+        key = cipher.new_key()
+        self._store(key, self._keyring, self._path)
+        return key
+
+    def promote(self, key: bytes) -> None:
+        """Store the new key in place of the current one. Raises ``key-not-stored``."""
+        current = self._current_keyring if self._keyring is not None else None
+        self._store(key, current, self._current_path)
+        try:
+            if self._keyring is not None:
+                self._keyring.delete()
+            else:
+                files.remove(self._path)
+        except OSError as error:
+            raise _not_stored(os.strerror(error.errno or 0)) from error
+        except KeyringUnavailable as error:
+            raise _not_stored(message("keyring-states", str(error))) from error
+
+    def _store(self, key: bytes, keyring: Keyring | None, path: str) -> None:
+        try:
+            if keyring is None:
+                files.replace(path, _key_line(key))
+            else:
+                keyring.write(cipher.key_to_text(key))
+        except OSError as error:
+            raise _not_stored(os.strerror(error.errno or 0)) from error
+        except KeyringUnavailable as error:
+            raise _not_stored(message("keyring-states", str(error))) from error
+
+
+def _not_stored(reason: str) -> WizardError:
+    return fail("key-not-stored", reason=reason)
+
+
+def _id_of(key: bytes) -> bytes:
+    return key[: cipher.KEY_ID_BYTES]
+
+
+def _new_key_file(paths: Paths) -> str:
+    return paths.key_file + NEW_KEY_FILE_SUFFIX
+
+
+def _stored_keys(paths: Paths, keyring: Keyring | None) -> Iterator[bytes]:
+    """The keys of a data directory, in files and in the keyring. The new key of a rotation becomes
+    the current one at any moment, so that one is read again."""
+    for path in (paths.key_file, _new_key_file(paths), paths.key_file):
+        with suppress(OSError, ValueError):
+            yield cipher.load_key(path, paths.is_key_credential)
+    if keyring is not None:
+        for each in (keyring, Keyring(paths, NEW_KEY_SUFFIX), keyring):
+            with suppress(KeyringUnavailable, ValueError):
+                yield cipher.key_from_text(each.read()[0] or "")
 
 
 def _associated_data(table: str, row: str, column: str) -> bytes:
@@ -226,16 +340,18 @@ def _load_existing(paths: Paths, keyring: Keyring | None) -> tuple[Vault | None,
     """The vault with an existing key, preferably from the key file; and the keyring's result, a key
     of the message table ``keyring-states``."""
     if os.path.lexists(paths.key_file):
-        return _from_file(paths), "not-asked"
+        return _from_file(paths, keyring), "not-asked"
     if keyring is None:
         return None, "not-asked"
     try:
         text, name = keyring.read()
+        if text is None:  # some keyrings delete an entry before they replace it
+            text, name = Keyring(paths, NEW_KEY_SUFFIX).read()
     except KeyringUnavailable as error:
         return None, str(error)
     if text is None:
         return None, "empty"
-    return Vault(_parse_key(text, name), KeyStorage("keyring", "strong", name)), ""
+    return _from_keyring(paths, keyring, _parse_key(text, name), name), ""
 
 
 def _load_or_create(
@@ -263,29 +379,43 @@ def _create_key(paths: Paths, keyring: Keyring | None) -> Vault:
     if keyring is not None:
         try:
             name = keyring.write(cipher.key_to_text(key))
-            return Vault(key, KeyStorage("keyring", "strong", name))
+            return _from_keyring(paths, keyring, key, name)
         except KeyringUnavailable:
             key = cipher.new_key()  # that keyring may have written the first one anywhere
     try:
-        _write_key(paths, key)
+        _write_key(paths.key_file, key)
     except OSError as error:
         raise _key_unreadable(paths.key_file, error) from error
-    return _from_file(paths)
+    return _from_file(paths, keyring)
 
 
-def _write_key(paths: Paths, key: bytes) -> None:
-    files.create_whole(paths.key_file, f"{cipher.key_to_text(key)}\n".encode("ascii"))
+def _write_key(path: str, key: bytes) -> None:
+    files.create_whole(path, _key_line(key))
 
 
-def _from_file(paths: Paths) -> Vault:
-    try:
-        key = cipher.load_key(paths.key_file, paths.is_key_credential)
-    except (OSError, ValueError) as error:
-        raise _key_unreadable(paths.key_file, error) from error
+def _key_line(key: bytes) -> bytes:
+    return f"{cipher.key_to_text(key)}\n".encode("ascii")
+
+
+def _from_keyring(paths: Paths, keyring: Keyring, key: bytes, name: str) -> Vault:
+    return Vault(key, KeyStorage("keyring", "strong", name), lambda: _stored_keys(paths, keyring))
+
+
+def _from_file(paths: Paths, keyring: Keyring | None = None) -> Vault:
+    key = _load(paths.key_file, paths.is_key_credential)
     if paths.is_key_credential:
-        return Vault(key, KeyStorage("systemd-credential", "strong", paths.key_file))
-    better = codes_with("better_key_storage")
-    return Vault(key, KeyStorage("key-file", "weak", paths.key_file, better))
+        storage = KeyStorage("systemd-credential", "strong", paths.key_file)
+    else:
+        better = codes_with("better_key_storage")
+        storage = KeyStorage("key-file", "weak", paths.key_file, better)
+    return Vault(key, storage, lambda: _stored_keys(paths, keyring))
+
+
+def _load(path: str, is_credential: bool = False) -> bytes:
+    try:
+        return cipher.load_key(path, is_credential)
+    except (OSError, ValueError) as error:
+        raise _key_unreadable(path, error) from error
 
 
 def _parse_key(text: str, name: str) -> bytes:

@@ -1,13 +1,14 @@
-"""``database``: a PostgreSQL database that several machines share, and its key."""
+"""``database``: a PostgreSQL database that several machines share, and the encryption key."""
 
 from pathlib import Path
 
 import click
 
-from wizard.cli.results.installation import DatabaseInUse, ExportedKey
+from wizard.cli.results.installation import DatabaseInUse, ExportedKey, RotatedKey
 from wizard.cli.terminal import Terminal, pass_terminal
 from wizard.errors import message
 from wizard.services import zoho_of
+from wizard.store.key_rotation import require_rotatable, rotate_encryption_key
 from wizard.store.shared import use_shared_store
 from wizard.vault.passphrase import KEY_FILE
 
@@ -18,12 +19,14 @@ def database() -> None:
 
     The database is on a PostgreSQL server. The machines share connections, authorizations and
     access tokens. One process on one of them refreshes a token, and all others use it.
+    `rotate-encryption-key` works for a local database, too.
 
     \b
     Examples:
       zoho-wizard database use postgresql://wizard@db.example.com/wizard
       zoho-wizard database export-key team.zoho-key
       zoho-wizard database use 'postgresql:///?service=wizard' --key team.zoho-key
+      zoho-wizard database rotate-encryption-key
     """
 
 
@@ -91,6 +94,47 @@ def export_key(terminal: Terminal, file: Path) -> None:
         result,
         lambda: terminal.renderer.print_success(message("notes", "key-exported", path=str(file))),
     )
+
+
+@database.command("rotate-encryption-key")
+@click.option("--yes", is_flag=True, help="Don’t ask. A script needs it.")
+@pass_terminal
+def rotate_key(terminal: Terminal, yes: bool) -> None:
+    """Replace the key and encrypt everything again.
+
+    Other commands wait a moment, and programs keep their access tokens. If the command is
+    interrupted, everything can still be read: run it again to complete it. It needs the key in a
+    keyring or in the wizard’s own key file. Machines that share the database need the new key
+    afterwards.
+
+    \b
+    Examples:
+      zoho-wizard database rotate-encryption-key
+      zoho-wizard database rotate-encryption-key --yes --json
+    """
+    require_rotatable(terminal.settings.paths)
+    services = terminal.services
+    renderer, is_shared = terminal.renderer, services.store.database.is_shared
+    if not yes:
+        question = "rotate-shared-key" if is_shared else "rotate-encryption-key"
+        terminal.confirm(message("prompts", question), option="--yes")
+    paths, store, vault = services.paths, services.store, services.vault
+    rotated = rotate_encryption_key(paths, store, vault, services.clock)
+    where = vault.key_storage.detail
+    result = RotatedKey(where, rotated.sealed_values, rotated.completes_earlier)
+
+    def render() -> None:
+        code = "key-rotation-completed" if rotated.completes_earlier else "key-rotated"
+        count = str(rotated.sealed_values)
+        renderer.print_success(message("notes", code, path=where, count=count))
+        renderer.print_note(message("notes", "key-rotation-copies"))
+        if is_shared:
+            renderer.print_note(
+                message("notes", "key-rotation-other-machines"),
+                command="zoho-wizard database export-key FILE",
+            )
+
+    terminal.emit(result, render)
 
 
 def _passphrase(terminal: Terminal, *, new: bool) -> str:

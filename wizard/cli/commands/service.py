@@ -49,6 +49,7 @@ from wizard.fastpath.process import WIZARD_COMMAND
 from wizard.model import Failure
 from wizard.paths import KEY_CREDENTIAL, is_root
 from wizard.timefmt import format_duration_option
+from wizard.vault import NEW_KEY_FILE_SUFFIX
 
 SYSTEM_UNIT_DIR = Path("/etc/systemd/system")
 SYSUSERS_FILE = Path("/etc/sysusers.d/zoho-wizard.conf")
@@ -503,6 +504,10 @@ def _encrypt_key() -> None:
     """Encrypt the key of the service, or a new one if it has none. Its file is removed after the
     credential was decrypted once, to verify it."""
     with _key_directory() as directory:
+        if directory is not None and f"{KEY_FILE_NAME}{NEW_KEY_FILE_SUFFIX}" in os.listdir(
+            directory
+        ):
+            raise fail("key-rotation-under-way")  # the database may need the new key
         key = cipher.key_to_text(_service_key(directory) or cipher.new_key()).encode()
         files.make_directory(str(CREDENTIAL_FILE.parent))
         run_systemd(_encrypt_command(), key)

@@ -27,14 +27,14 @@ from wizard.cli.terminal import Terminal, pass_terminal
 from wizard.errors import WizardError, fail, message
 from wizard.local_api import default_shared_directory, find_service
 from wizard.paths import Paths, is_root
-from wizard.vault import Keyring, KeyringUnavailable
+from wizard.vault import NEW_KEY_SUFFIX, Keyring, KeyringUnavailable
 
 DATA = (
     "wizard.db*", "tokens", "locks", "socket*", "shared", "served", "browser", "browser.kept",
     "without-key-*", "shared-store", "simulator.json", "simulator",
 )  # fmt: skip
 """What the data directory contains, as patterns. It may contain files of the user, too."""
-CONFIGURATION = ("key", "database-url", "remote", "simulator")
+CONFIGURATION = ("key", "key.new", "database-url", "remote", "simulator")
 CACHE = ("open-*.html", "token-host", "simulator")
 
 
@@ -87,7 +87,12 @@ class _Plan:
         )
         self._user = created_user() if is_root() else ""
         self.connections, self.destinations = self._read_store()
-        self._keyrings = [each for each in map(_keyring_of, _instances(self._paths)) if each]
+        self._keyrings = [
+            each
+            for instance in _instances(self._paths)
+            for suffix in ("", NEW_KEY_SUFFIX)
+            if (each := _keyring_of(instance, suffix))
+        ]
         self.places = tuple(self._find_places())
         self._revoked: tuple[str, ...] = ()
 
@@ -222,9 +227,9 @@ def _instances(paths: Paths) -> list[Paths]:
     return [paths, *([simulated] if not paths.simulator_url and os.path.isdir(below) else [])]
 
 
-def _keyring_of(paths: Paths) -> Keyring | None:
-    """The keyring if it has the key of `paths`."""
-    keyring = Keyring(paths)
+def _keyring_of(paths: Paths, suffix: str) -> Keyring | None:
+    """The keyring if it has the key of `paths`, or a new one of an interrupted rotation."""
+    keyring = Keyring(paths, suffix)
     try:
         key, _ = keyring.read()
     except KeyringUnavailable:

@@ -248,6 +248,18 @@ class ExportedKey:
 
 
 @dataclass(frozen=True)
+class RotatedKey:
+    """The result of `database rotate-encryption-key`."""
+
+    key: str
+    """Where this machine keeps the key: the path of a file, or the name of a keyring."""
+    sealed_values: int
+    """How many values were encrypted again; 0 if an interrupted rotation had done that."""
+    completes_earlier: bool
+    """An interrupted rotation was completed, and there was no further one."""
+
+
+@dataclass(frozen=True)
 class RecoveredSecret:
     """What a destination gave back after the key was lost."""
 
