@@ -17,6 +17,7 @@ def check_accessibility(page: Page) -> None:
     assert accessibility_violations(page) == [], page.url
 
 
+@pytest.mark.slow
 def test_every_page_of_a_first_connection_is_accessible(journey: Journey) -> None:
     page = journey.page
     journey.open_wizard()
@@ -45,6 +46,7 @@ def test_every_page_of_a_first_connection_is_accessible(journey: Journey) -> Non
     check_accessibility(page)
 
 
+@pytest.mark.slow
 def test_the_pages_of_failures_are_accessible(journey: Journey) -> None:
     client = journey.register_client("Zylker")
     journey.controls.enable_data_center(client.client_id, "in")
@@ -58,6 +60,7 @@ def test_the_pages_of_failures_are_accessible(journey: Journey) -> None:
         check_accessibility(journey.page)
 
 
+@pytest.mark.slow
 def test_a_connection_with_a_different_account_shows_both_accounts_accessibly(
     journey: Journey,
 ) -> None:
@@ -84,6 +87,7 @@ def without_scripts(
     return enter
 
 
+@pytest.mark.slow
 def test_the_first_connection_works_without_the_wizard_script(journey: Journey) -> None:
     journey.page.context.route("**/static/wizard.js", lambda route: route.abort())
     journey.open_consent_page().accept()
@@ -148,6 +152,7 @@ def test_a_browser_without_scripts_shows_a_sample_by_keyboard_and_renames_a_conn
     expect(page.get_by_role("heading", level=1)).to_have_text("sales")
 
 
+@pytest.mark.slow
 def test_the_page_of_connections_that_stopped_together_is_accessible_on_a_phone(
     journey: Journey,
 ) -> None:

@@ -14,6 +14,7 @@ DORA, NILS = "dora@zylker.example", "nils@zylker.example"
 @pytest.mark.parametrize(
     ("name", "environment"), [("Zylker Outlet", "Production"), ("Zylker GmbH", "Sandbox")]
 )
+@pytest.mark.slow
 def test_the_organization_chosen_at_consent_is_in_the_report(
     journey: Journey, name: str, environment: str
 ) -> None:
@@ -36,6 +37,7 @@ def test_a_user_with_one_organization_is_not_asked_for_it(journey: Journey) -> N
     expect(consent.submit_button).to_be_hidden()
 
 
+@pytest.mark.slow
 def test_a_second_factor_blocks_no_consent(journey: Journey) -> None:
     journey.open_sign_in_page()
     dora = journey.simulator.world.users.get(DORA)
@@ -65,6 +67,7 @@ def test_a_refused_consent_can_be_repeated(journey: Journey) -> None:
     journey.wait_until_verified()
 
 
+@pytest.mark.slow
 def test_a_missing_product_account_is_explained_and_a_different_user_can_consent(
     journey: Journey,
 ) -> None:
@@ -123,6 +126,7 @@ def test_a_waiting_connection_lists_the_errors_zoho_may_have_shown(journey: Jour
         expect(page.zoho_page_choice(title)).to_be_visible()
 
 
+@pytest.mark.slow
 def test_an_abandoned_consent_can_be_continued_from_the_list(journey: Journey) -> None:
     journey.open_sign_in_page()
     journey.person.go(journey.base_url)
@@ -135,6 +139,7 @@ def test_an_abandoned_consent_can_be_continued_from_the_list(journey: Journey) -
     journey.wait_until_verified()
 
 
+@pytest.mark.slow
 def test_going_back_past_the_sign_in_shows_the_waiting_connection(journey: Journey) -> None:
     journey.open_sign_in_page()
     expect(journey.consent_page(ANNA).accept_button).to_be_visible()

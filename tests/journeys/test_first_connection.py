@@ -59,6 +59,7 @@ def test_a_colleague_with_a_client_file_needs_four_actions(
     assert person.actions == CLIENT_FILE_ACTIONS, person.counter.log
 
 
+@pytest.mark.slow
 def test_the_report_shows_what_is_stored(journey: Journey) -> None:
     journey.open_consent_page().accept()
     journey.wait_until_verified()
@@ -75,6 +76,7 @@ def test_the_report_shows_what_is_stored(journey: Journey) -> None:
     assert len(journey.code_exchanges()) == 1
 
 
+@pytest.mark.slow
 def test_the_callback_comes_from_another_site_as_in_production(journey: Journey) -> None:
     came: list[Request] = []
     journey.page.on("request", lambda request: came.append(request))
@@ -167,6 +169,7 @@ def test_two_consecutive_pastes_are_on_separate_lines(
     journey.page.wait_for_url("**/eu/accounts/signin**")
 
 
+@pytest.mark.slow
 def test_a_name_that_zoho_refuses_is_fixed_in_the_console_form(journey: Journey) -> None:
     form = journey.start_new_connection()
     console = ConsolePage(journey.open_console(form))
@@ -183,6 +186,7 @@ def test_a_name_that_zoho_refuses_is_fixed_in_the_console_form(journey: Journey)
     expect(ConsentPage(journey.person).accept_button).to_be_visible()
 
 
+@pytest.mark.slow
 def test_no_page_shows_a_secret_or_token(journey: Journey, page: Page) -> None:
     journey.open_sign_in_page()
     journey.consent_page(ANNA).accept()
@@ -206,6 +210,7 @@ def test_no_page_shows_a_secret_or_token(journey: Journey, page: Page) -> None:
         assert not [each for each in hidden if each in painted], path
 
 
+@pytest.mark.slow
 def test_every_scope_is_described_on_both_sides_of_the_consent(journey: Journey) -> None:
     form = journey.start_new_connection()
     journey.person.click(journey.page.get_by_text("3 scopes"))
@@ -217,6 +222,7 @@ def test_every_scope_is_described_on_both_sides_of_the_consent(journey: Journey)
     expect(journey.page.get_by_role("heading", name="CRM")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_scopes_can_be_entered_instead_of_choosing_a_preset(journey: Journey) -> None:
     journey.open_wizard()
     form = NewConnectionPage(journey.person)

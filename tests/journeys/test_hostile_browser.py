@@ -77,16 +77,16 @@ def test_the_loopback_ip_address_is_not_a_host_name_of_the_wizard(journey: Journ
 
 
 @pytest.mark.parametrize("origin", OTHER_PAGES)
-@pytest.mark.parametrize("act", ["authorize", "revoke", "remove"])
-def test_a_form_on_another_page_changes_nothing(journey: Journey, origin: str, act: str) -> None:
+def test_a_form_on_another_page_changes_nothing(journey: Journey, origin: str) -> None:
     add_connected_page(journey)
-    target = f"{journey.base_url}/connections/{CONNECTION_NAME}/{act}"
-    form = f"<form method=post action='{target}'><input name=how value=forget><button>Win</button>"
-    open_foreign_page(journey.page, origin, form)
-    journey.person.page.get_by_role("button", name="Win").click()
-    expect(journey.page.get_by_role("heading", level=1)).to_contain_text(
-        "came from a different site"
-    )
+    for act in ("authorize", "revoke", "remove"):
+        target = f"{journey.base_url}/connections/{CONNECTION_NAME}/{act}"
+        form = f"<form method=post action='{target}'><input name=how value=forget><button>Win"
+        open_foreign_page(journey.page, origin, form)
+        journey.person.page.get_by_role("button", name="Win").click()
+        expect(journey.page.get_by_role("heading", level=1)).to_contain_text(
+            "came from a different site"
+        )
     assert len(attempts_of(journey.services.store, CONNECTION_NAME)) == 1
     assert journey.services.tokens.access_token(CONNECTION_NAME, force_refresh=True).generation == 1
 
@@ -127,6 +127,7 @@ def test_no_other_page_can_frame_the_wizard(journey: Journey) -> None:
 # --- Foreign URLs --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_stolen_authorization_url_cannot_be_finished_in_another_browser(
     journey: Journey, private_window: SimulatedUser
 ) -> None:
@@ -242,6 +243,7 @@ def every_page(journey: Journey) -> dict[str, str]:
     return pages
 
 
+@pytest.mark.slow
 def test_after_a_full_journey_no_secret_is_exposed(
     journey: Journey, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:

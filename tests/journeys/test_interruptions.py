@@ -31,6 +31,7 @@ def record_callback(journey: Journey) -> Callable[[], str]:
     return lambda: next(url for url in came if url.startswith(f"{journey.base_url}/callback?"))
 
 
+@pytest.mark.slow
 def test_an_expired_code_is_named_and_a_retry_works(journey: Journey) -> None:
     def hold(route: Route) -> None:
         journey.advance(seconds=121)
@@ -49,6 +50,7 @@ def test_an_expired_code_is_named_and_a_retry_works(journey: Journey) -> None:
     journey.wait_until_verified()
 
 
+@pytest.mark.slow
 def test_a_consent_that_took_more_than_an_hour_is_not_completed_and_says_so(
     journey: Journey,
 ) -> None:
@@ -65,6 +67,7 @@ def test_a_consent_that_took_more_than_an_hour_is_not_completed_and_says_so(
     journey.wait_until_verified()
 
 
+@pytest.mark.slow
 def test_a_reloaded_callback_is_not_exchanged_or_verified_again(journey: Journey) -> None:
     callback = record_callback(journey)
     journey.open_sign_in_page()
@@ -80,6 +83,7 @@ def test_a_reloaded_callback_is_not_exchanged_or_verified_again(journey: Journey
     assert grant.state is GrantState.VERIFIED
 
 
+@pytest.mark.slow
 def test_going_back_to_the_consent_page_and_accepting_twice_changes_nothing(
     journey: Journey,
 ) -> None:
@@ -94,6 +98,7 @@ def test_going_back_to_the_consent_page_and_accepting_twice_changes_nothing(
     assert journey.services.store.grants.of_connection(CONNECTION_NAME) == (before,)
 
 
+@pytest.mark.slow
 def test_going_back_before_accepting_shows_the_link_to_zoho_again(journey: Journey) -> None:
     journey.open_sign_in_page()
     journey.sign_in()
@@ -122,6 +127,7 @@ def test_two_tabs_of_one_connection_each_finish_their_own_consent(journey: Journ
     assert len(journey.code_exchanges()) == 2
 
 
+@pytest.mark.slow
 def test_two_connections_authorized_in_parallel_do_not_mix(journey: Journey) -> None:
     journey.open_sign_in_page()
     consent = journey.consent_page(ANNA)
@@ -176,6 +182,7 @@ def test_a_restarted_wizard_accepts_the_callback(
     assert len(journey.code_exchanges()) == 1
 
 
+@pytest.mark.slow
 def test_a_truncated_response_is_unknown_and_its_code_is_never_sent_again(
     journey: Journey,
 ) -> None:
@@ -199,6 +206,7 @@ def test_a_truncated_response_is_unknown_and_its_code_is_never_sent_again(
     assert len(journey.code_exchanges()) == 2
 
 
+@pytest.mark.slow
 def test_a_data_center_that_fails_during_verification_needs_no_second_consent(
     journey: Journey,
 ) -> None:

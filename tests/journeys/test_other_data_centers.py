@@ -1,5 +1,6 @@
 """Accounts in a different data center than the client, or in an unknown one."""
 
+import pytest
 from playwright.sync_api import expect
 from support.harness import ANNA, BOB
 from support.user_journey import CONNECTION_NAME, Journey
@@ -73,6 +74,7 @@ def test_an_account_elsewhere_needs_the_secret_of_its_data_center_and_a_retry(
     assert stored.secret_for("in") != stored.secret_for("eu")
 
 
+@pytest.mark.slow
 def test_one_secret_for_all_data_centers_needs_no_second_one(journey: Journey) -> None:
     form = journey.start_new_connection()
     pasted = journey.register_in_console(form)
@@ -91,6 +93,7 @@ def test_one_secret_for_all_data_centers_needs_no_second_one(journey: Journey) -
     assert client.secret_for("in") == client.secret_for("eu")
 
 
+@pytest.mark.slow
 def test_a_disabled_data_center_is_named_enabled_and_the_consent_retried(
     journey: Journey,
 ) -> None:
@@ -127,6 +130,7 @@ def test_a_secret_for_a_disabled_data_center_is_refused_and_not_kept(
     assert journey.services.store.clients.get(client.client_id).secret_for("in") is None
 
 
+@pytest.mark.slow
 def test_zoho_detects_the_data_center_for_a_user_who_does_not_know_it(journey: Journey) -> None:
     form = journey.start_new_connection(data_center="I don’t know")
     form.paste_credentials(journey.register_in_console(form, email=BOB))
@@ -170,6 +174,7 @@ def test_a_url_outside_zoho_is_refused_and_named(journey: Journey) -> None:
     expect(form.zoho_url).to_have_value("https://crm.zoho.evil.example/")
 
 
+@pytest.mark.slow
 def test_a_client_of_a_different_data_center_is_found_and_reported(journey: Journey) -> None:
     made = journey.controls.register_client(BOB, [journey.services.settings.redirect_uri])
     pasted = f"{made['client_id']}\n{made['secrets']['in']}"
@@ -184,6 +189,7 @@ def test_a_client_of_a_different_data_center_is_found_and_reported(journey: Jour
     expect(journey.wait_until_verified().headline).to_contain_text(f"IN, as {BOB}")
 
 
+@pytest.mark.slow
 def test_china_is_a_separate_data_center_that_works_the_same(journey: Journey) -> None:
     journey.open_consent_page(
         data_center="China (zoho.com.cn)", email="mei@zylker.example"

@@ -106,6 +106,7 @@ def test_a_password_change_without_the_option_keeps_the_connection_working(
     assert grant_states(journey) == [GrantState.VERIFIED]
 
 
+@pytest.mark.slow
 def test_the_list_shows_who_needs_attention_after_a_password_change(
     journey: Journey,
 ) -> None:
@@ -133,6 +134,7 @@ def test_the_same_account_replaces_the_grant_once_the_new_one_is_verified(
     assert grant_states(journey) == [GrantState.VERIFIED, GrantState.REPLACED]
 
 
+@pytest.mark.slow
 def test_a_new_grant_that_fails_verification_keeps_the_previous_one_in_use(
     journey: Journey,
 ) -> None:
@@ -185,6 +187,7 @@ def test_the_consent_of_a_different_account_waits_for_a_decision_and_replaces_no
     )
 
 
+@pytest.mark.slow
 def test_a_discarded_consent_of_a_different_account_is_revoked_at_zoho(journey: Journey) -> None:
     page = add_connected_page(journey)
     reauthorize_as(journey, page, CARLA, "Zylker GmbH")
@@ -200,6 +203,7 @@ def test_a_discarded_consent_of_a_different_account_is_revoked_at_zoho(journey: 
     assert account.email == ANNA
 
 
+@pytest.mark.slow
 def test_a_different_account_in_another_data_center_is_accepted_only_deliberately(
     journey: Journey,
 ) -> None:
@@ -219,6 +223,7 @@ def test_a_different_account_in_another_data_center_is_accepted_only_deliberatel
     assert account.email == BOB
 
 
+@pytest.mark.slow
 def test_a_different_organization_of_the_same_account_waits_for_a_decision(
     journey: Journey,
 ) -> None:
@@ -234,6 +239,7 @@ def test_a_different_organization_of_the_same_account_waits_for_a_decision(
     assert active_refresh_tokens(journey) == 1
 
 
+@pytest.mark.slow
 def test_after_signing_out_at_zoho_the_right_account_can_consent(
     journey: Journey,
 ) -> None:
@@ -249,6 +255,7 @@ def test_after_signing_out_at_zoho_the_right_account_can_consent(
     assert grant_states(journey) == [GrantState.VERIFIED, GrantState.REVOKED, GrantState.REPLACED]
 
 
+@pytest.mark.slow
 def test_a_one_time_link_opens_a_consent_in_a_private_window(
     journey: Journey, private_window: SimulatedUser
 ) -> None:

@@ -34,6 +34,7 @@ def change_url(person: SimulatedUser, old: str, new: str) -> None:
 # --- Less than requested -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_response_without_a_refresh_token_is_not_called_connected(journey: Journey) -> None:
     journey.add_verified_connection("earlier")
     journey.open_sign_in_page()
@@ -84,6 +85,7 @@ def test_missing_scopes_are_named_and_the_granted_ones_work(
 # --- Rate limits ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_rate_limited_exchange_shows_until_when_and_does_not_extend_the_wait(
     journey: Journey,
 ) -> None:
@@ -105,6 +107,7 @@ def test_a_rate_limited_exchange_shows_until_when_and_does_not_extend_the_wait(
     journey.wait_until_verified()
 
 
+@pytest.mark.slow
 def test_a_rate_limit_during_verification_rejects_nothing_and_verification_is_retried_later(
     journey: Journey,
 ) -> None:
@@ -122,6 +125,7 @@ def test_a_rate_limit_during_verification_rejects_nothing_and_verification_is_re
     assert journey.services.tokens.access_token(CONNECTION_NAME).generation == 1
 
 
+@pytest.mark.slow
 def test_too_many_consents_are_stopped_here_before_zoho_rate_limits_everyone(
     journey: Journey,
 ) -> None:
@@ -203,6 +207,7 @@ def open_removal_page(journey: Journey) -> RemovalPage:
     return RemovalPage(journey.person)
 
 
+@pytest.mark.slow
 def test_a_revoked_connection_remains_and_can_be_authorized_again(journey: Journey) -> None:
     removal = open_removal_page(journey)
     expect(journey.page.get_by_text("its refresh token is revoked")).to_be_visible()

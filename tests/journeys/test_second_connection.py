@@ -1,5 +1,6 @@
 """With a stored client, few actions remain."""
 
+import pytest
 from playwright.sync_api import expect
 from support.harness import ANNA
 from support.user_journey import CONNECTION_NAME, Journey
@@ -39,6 +40,7 @@ def test_a_second_connection_with_the_same_client_needs_few_actions(
     assert first.scope != other.scope
 
 
+@pytest.mark.slow
 def test_the_counter_rises_by_one_when_one_step_is_added(journey: Journey) -> None:
     journey.add_verified_connection(CONNECTION_NAME)
     plain = connect_again(journey, "Create invoices in Books", email=ANNA)
@@ -46,6 +48,7 @@ def test_the_counter_rises_by_one_when_one_step_is_added(journey: Journey) -> No
     assert renamed == plain + 1
 
 
+@pytest.mark.slow
 def test_a_second_connection_leaves_the_first_one_working(journey: Journey) -> None:
     journey.add_verified_connection(CONNECTION_NAME)
     connect_again(journey, "Read Desk tickets", email=ANNA)
@@ -75,6 +78,7 @@ def test_a_name_that_is_taken_is_refused_and_nothing_is_overwritten(journey: Jou
     assert journey.services.store.grants.get(CONNECTION_NAME) == before
 
 
+@pytest.mark.slow
 def test_another_client_can_be_registered_next_to_the_first(journey: Journey) -> None:
     journey.register_client("Elder")
     form = journey.open_new_connection_form()

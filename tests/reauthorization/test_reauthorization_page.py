@@ -120,6 +120,7 @@ def accept_one(journey: Journey, page: ReauthorizationPage) -> None:
     assert page.is_at_consent
 
 
+@pytest.mark.slow
 def test_a_refused_consent_midway_stops_nothing_and_can_be_retried(journey: Journey) -> None:
     page = started_reauthorization(journey)
     journey.sign_in(ANNA)
@@ -162,6 +163,7 @@ def test_a_different_account_at_the_third_consent_waits_for_a_decision_before_re
     expect(page.heading).to_have_text("3 of 3 connections re-authorized")
 
 
+@pytest.mark.slow
 def test_a_different_organization_waits_for_a_decision_and_may_be_accepted(
     journey: Journey,
 ) -> None:
@@ -185,6 +187,7 @@ def test_a_different_organization_waits_for_a_decision_and_may_be_accepted(
     assert grant.organizations[0].name == "Zylker Outlet"
 
 
+@pytest.mark.slow
 def test_a_reauthorization_is_paused_and_continues_in_another_browser(
     journey: Journey, private_window: SimulatedUser
 ) -> None:
@@ -245,6 +248,7 @@ def test_a_rate_limit_midway_is_counted_down_and_the_run_continues(journey: Jour
     expect(page.heading).to_have_text("3 of 3 connections re-authorized")
 
 
+@pytest.mark.slow
 def test_an_interrupted_verification_is_repeated_automatically(journey: Journey) -> None:
     page = started_reauthorization(journey)
     journey.sign_in(ANNA)
@@ -271,6 +275,7 @@ def test_the_ninth_consent_of_a_client_waits_and_shows_how_long(journey: Journey
     assert page.is_at_consent, "it opened automatically"
 
 
+@pytest.mark.slow
 def test_a_reauthorization_finished_in_a_terminal_still_shows_its_reports(journey: Journey) -> None:
     page = started_reauthorization(journey)
     journey.sign_in(ANNA)
@@ -285,6 +290,7 @@ def test_a_reauthorization_finished_in_a_terminal_still_shows_its_reports(journe
     expect(page.heading).to_have_text("Re-authorize 3 connections")
 
 
+@pytest.mark.slow
 def test_a_connection_rejected_again_before_the_end_is_reauthorized_again(journey: Journey) -> None:
     page = started_reauthorization(journey)
     journey.sign_in(ANNA)
@@ -303,6 +309,7 @@ def test_a_connection_rejected_again_before_the_end_is_reauthorized_again(journe
     assert (grant.generation, grant.state) == (3, GrantState.VERIFIED)
 
 
+@pytest.mark.slow
 def test_without_scripts_a_button_leads_from_consent_to_consent(journey: Journey) -> None:
     three_rejected(journey)
     journey.page.route("**/wizard.js", lambda route: route.abort())
@@ -321,6 +328,7 @@ def test_without_scripts_a_button_leads_from_consent_to_consent(journey: Journey
     expect(page.heading).to_have_text("3 of 3 connections re-authorized")
 
 
+@pytest.mark.slow
 def test_the_reauthorization_pages_are_accessible(journey: Journey) -> None:
     three_rejected(journey)
     journey.open_wizard()

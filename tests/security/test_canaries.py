@@ -52,6 +52,7 @@ def attempt_secrets(harness: Harness) -> Iterator[tuple[str, str]]:
         yield f"verifier {number}", attempt.code_verifier
 
 
+@pytest.mark.slow
 def test_nothing_that_the_command_line_leaves_behind_has_a_secret(
     shell: Shell, shell_harness: Harness, witness: str
 ) -> None:

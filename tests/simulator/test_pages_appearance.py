@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
+import pytest
 from playwright.sync_api import Page, expect
 from support.browser import accessibility_violations
 from support.zoho_driver import captcha_letters
@@ -117,6 +118,7 @@ def _after_sign_in_pages(person: SimulatedUser, simulator: Simulator) -> Iterato
     announcement.press_continue()
 
 
+@pytest.mark.slow
 def test_every_page_is_accessible_fits_each_width_and_says_that_it_is_simulated(
     zoho_simulator: Simulator, person: SimulatedUser
 ) -> None:
@@ -128,6 +130,7 @@ def test_every_page_is_accessible_fits_each_width_and_says_that_it_is_simulated(
     assert {stop: wrong for stop, wrong in found.items() if wrong} == {}
 
 
+@pytest.mark.slow
 def test_no_page_loads_anything_from_elsewhere_or_violates_its_own_policy(
     zoho_simulator: Simulator, person: SimulatedUser
 ) -> None:

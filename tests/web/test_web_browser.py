@@ -100,6 +100,7 @@ def test_the_steps_appear_while_they_run(
     page.wait_until_verified()
 
 
+@pytest.mark.slow
 def test_a_refused_consent_is_reported_and_can_be_repeated(
     at_the_wizard: SimulatedUser, services: Services, registered: dict[str, Any]
 ) -> None:
@@ -171,6 +172,7 @@ def test_a_connection_is_found_by_its_name(
     expect(at_the_wizard.page.get_by_role("heading", name="job-17")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_every_page_is_accessible(
     new_context: Callable[..., BrowserContext],
     server: Server,
