@@ -24,7 +24,14 @@ from support.storage import either_engine
 from wizard import paths as wizard_paths
 from wizard.model import RequestKind, TokenRequest
 from wizard.paths import Paths
-from wizard.store import Store, key_rotation, schema
+from wizard.store import (
+    AccessPermission,
+    Destination,
+    KeyPermission,
+    Store,
+    key_rotation,
+    schema,
+)
 from wizard.store.key_rotation import SEALED_COLUMNS, rotate_encryption_key
 from wizard.vault import Vault
 
@@ -66,6 +73,11 @@ def test_everything_opens_with_the_new_key_and_nothing_with_the_old_one(
     add_grant(store)
     store.attempts.add(make_attempt("open"))
     store.monitoring.set_notify_command("notify --key s3cret")
+    chosen = store.destinations.add(
+        Destination("crm", "dotenv", "/srv/.env", field_names={"a": "b"})
+    )
+    store.access_permissions.add(AccessPermission("crm", 1000, "www-data", NOW))
+    store.key_permissions.add(KeyPermission("crm", "SHA256:abc", "deploy@web1", NOW))
     old = Vault(vault.key, vault.key_storage)
     cached = Path(paths.token_file("crm"))
     cached.write_bytes(b"sealed with the old key")
@@ -78,6 +90,9 @@ def test_everything_opens_with_the_new_key_and_nothing_with_the_old_one(
         assert other.clients.get(CLIENT_ID).secrets[0].value == "s3cret"
         assert other.attempts.find_by_state("state-of-open") is not None
         assert other.monitoring.notify_command() == "notify --key s3cret"
+        other.destinations.require_unaltered(chosen)
+        assert other.access_permissions.exists("crm", 1000)
+        assert len(other.key_permissions.of_key("SHA256:abc")) == 1
         assert "encryption-key-rotated" in [each.kind for each in other.events.of_connection("crm")]
     code = "key-of-store-rotated" if store.database.is_shared else "key-wrong"
     with raises_failure(code):

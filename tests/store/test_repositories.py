@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, insert, select
 from support.records import (
     CLIENT_ID,
     NOW,
@@ -35,9 +35,45 @@ from wizard.model import (
     TokenRequest,
     VerificationStep,
 )
-from wizard.store import Store
+from wizard.store import AccessPermission, KeyPermission, Store, schema
 
 database_url = either_engine
+
+# --- permissions -------------------------------------------------------------------------------
+
+
+def test_what_somebody_without_the_key_wrote_into_the_database_gives_no_access(
+    store: Store,
+) -> None:
+    add_connections(store, "crm", "books")
+    users, keys = store.access_permissions, store.key_permissions
+    user = AccessPermission("crm", 1000, "www-data", NOW)
+    key = KeyPermission("crm", "SHA256:abc", "deploy@web1", NOW)
+    users.add(user)
+    keys.add(key)
+    tables = schema.access_permissions, schema.key_permissions
+    with store.database.write() as c:
+        for table, identity in zip(tables, ("uid", "fingerprint"), strict=True):
+            (stored,) = c.execute(select(table)).mappings()
+            other = {"uid": 1001, "fingerprint": "SHA256:def"}[identity]
+            for forged in (
+                {**stored, "connection": "books"},
+                {**stored, identity: other},
+                {**stored, "connection": "books", identity: other, "seal": b""},
+            ):
+                c.execute(insert(table).values(forged))
+    for name, new_name in (("books", "sales"), ("sales", "books")):
+        store.connections.rename(name, new_name)
+        assert users.all() == (user,)
+        assert keys.all() == (*keys.of_key("SHA256:abc"), *keys.of_key("SHA256:def")) == (key,)
+        granted = {(e, uid) for e in ("crm", "books", "sales") for uid in (1000, 1001)}
+        assert {each for each in granted if users.exists(*each)} == {("crm", 1000)}
+    users.add(replace(user, connection="books"))
+    keys.add(replace(key, connection="books"))
+    store.connections.rename("books", "sales")
+    assert users.exists("sales", 1000)
+    assert [each.connection for each in keys.of_key("SHA256:abc")] == ["crm", "sales"]
+
 
 # --- clients ----------------------------------------------------------------------------------
 

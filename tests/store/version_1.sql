@@ -176,7 +176,7 @@ CREATE TABLE destinations (
     previous_generation INTEGER NOT NULL,
     previous_content BLOB,
     token_digest TEXT,
-    seal TEXT NOT NULL,
+    seal BLOB NOT NULL,
     PRIMARY KEY (id),
     UNIQUE (connection, target, entry),
     FOREIGN KEY(connection) REFERENCES connections (name) ON DELETE CASCADE
@@ -189,6 +189,7 @@ CREATE TABLE access_permissions (
     uid INTEGER NOT NULL,
     user TEXT NOT NULL,
     created_at TEXT NOT NULL,
+    seal BLOB NOT NULL,
     PRIMARY KEY (connection, uid),
     FOREIGN KEY(connection) REFERENCES connections (name) ON DELETE CASCADE
 );
@@ -198,6 +199,7 @@ CREATE TABLE key_permissions (
     fingerprint TEXT NOT NULL,
     comment TEXT NOT NULL,
     created_at TEXT NOT NULL,
+    seal BLOB NOT NULL,
     PRIMARY KEY (connection, fingerprint),
     FOREIGN KEY(connection) REFERENCES connections (name) ON DELETE CASCADE
 );

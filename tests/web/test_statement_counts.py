@@ -129,7 +129,7 @@ def store_records(store: Store, names: list[str], kinds: list[str], now: datetim
                 "reload_command": "",
                 "generation": 2,
                 "content_sha256": "",
-                "seal": "",
+                "seal": b"",
             }
             | {"previous_generation": 1, "delivered_at": now, "file_mode": "", "file_group": ""}
         )

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -32,18 +32,25 @@ from wizard.store.annotations import clean_email, clean_note, clean_owner, clean
 from wizard.store.database import (
     Database,
     Repository,
-    insert_if_absent,
+    insert_or_update,
     insert_row,
     suggest_names,
 )
-from wizard.store.destinations import rename_destinations
+from wizard.store.destinations import SEAL as DESTINATION_SEAL
 from wizard.store.grants import rename_grants
 from wizard.store.schema import contains_folded, json_list, json_value
+from wizard.store.seals import RowSeal
+from wizard.vault import Vault, labels
 
 _T = schema.connections
 _GRANTS = schema.grants
 _PERMISSIONS = schema.access_permissions
 _KEYS = schema.key_permissions
+_USER_SEAL = RowSeal(_PERMISSIONS, labels.ACCESS_PERMISSION, ("connection", "uid", "user"))
+_KEY_SEAL = RowSeal(_KEYS, labels.KEY_PERMISSION, ("connection", "fingerprint", "comment"))
+ROW_SEALS = (DESTINATION_SEAL, _USER_SEAL, _KEY_SEAL)
+"""What somebody without the encryption key can't choose."""
+
 _COLUMNS = [column for column in _T.c if column.name != "last_generation"]
 
 NAME_PATTERN = re.compile(r"(?!new$)[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -240,7 +247,8 @@ class ConnectionRepository(Repository):
                 raise fail("rename-during-reauthorization", name=name)
             self.database.defer_foreign_keys(c)
             rename_grants(c, self._vault, name, new_name)
-            rename_destinations(c, self._vault, name, new_name)
+            for seal in ROW_SEALS:
+                seal.renew_for_name(c, self._vault, name, new_name)
             c.execute(update(_T).where(_T.c.name == name).values(name=new_name))
             installation.rename_connection(c, name, new_name)
             for table in schema.metadata.tables.values():
@@ -344,7 +352,7 @@ class AccessPermission:
 
 
 class AccessPermissionRepository(Repository):
-    """The access permissions by connection."""
+    """The access permissions by connection. One whose seal doesn't fit is none."""
 
     def all(self, connection: str | None = None) -> tuple[AccessPermission, ...]:
         """The permissions of a connection, or all."""
@@ -352,19 +360,20 @@ class AccessPermissionRepository(Repository):
         if connection is not None:
             query = query.where(_PERMISSIONS.c.connection == connection)
         with self.database.read() as c:
-            return tuple(AccessPermission(**row._mapping) for row in c.execute(query))
+            rows = _unaltered(c.execute(query), _USER_SEAL, self._vault)
+        return tuple(AccessPermission(**row) for row in rows)
 
     def exists(self, connection: str, uid: int) -> bool:
         """Whether the user ``uid`` may request access tokens of ``connection``."""
-        query = select(_PERMISSIONS.c.uid).where(
+        query = select(_PERMISSIONS).where(
             _PERMISSIONS.c.connection == connection, _PERMISSIONS.c.uid == uid
         )
         with self.database.read() as c:
-            return c.execute(query).first() is not None
+            return bool(_unaltered(c.execute(query), _USER_SEAL, self._vault))
 
     def add(self, permission: AccessPermission) -> None:
         """Store a permission, if it isn't stored yet. Raises ``unknown-connection``."""
-        _add_permission(self.database, _PERMISSIONS, permission)
+        _add_permission(self.database, self._vault, _USER_SEAL, permission)
 
     def remove(self, connection: str, uid: int) -> bool:
         """Remove a permission; returns whether there was one."""
@@ -388,7 +397,7 @@ class KeyPermission:
 
 
 class KeyPermissionRepository(Repository):
-    """The permissions of SSH keys."""
+    """The permissions of SSH keys. One whose seal doesn't fit is none."""
 
     def all(self, connection: str | None = None) -> tuple[KeyPermission, ...]:
         """The permissions for a connection, or all."""
@@ -400,7 +409,7 @@ class KeyPermissionRepository(Repository):
 
     def add(self, permission: KeyPermission) -> None:
         """Store a permission, if it isn't stored yet. Raises ``unknown-connection``."""
-        _add_permission(self.database, _KEYS, permission)
+        _add_permission(self.database, self._vault, _KEY_SEAL, permission)
 
     def remove(self, connection: str, fingerprint: str) -> bool:
         """Remove a permission; returns whether there was one."""
@@ -413,14 +422,31 @@ class KeyPermissionRepository(Repository):
     def _find(self, conditions: Collection[ColumnElement[bool]]) -> tuple[KeyPermission, ...]:
         query = select(_KEYS).order_by(_KEYS.c.connection, _KEYS.c.comment).where(*conditions)
         with self.database.read() as c:
-            return tuple(KeyPermission(**row._mapping) for row in c.execute(query))
+            rows = _unaltered(c.execute(query), _KEY_SEAL, self._vault)
+        return tuple(KeyPermission(**row) for row in rows)
+
+
+def _unaltered(rows: Iterable[Row[Any]], seal: RowSeal, vault: Vault) -> list[dict[str, Any]]:
+    """The rows whose seal fits, without it."""
+    fitting = [row for each in rows if seal.fits(vault, row := dict(each._mapping))]
+    for each in fitting:
+        del each["seal"]
+    return fitting
 
 
 def _add_permission(
-    database: Database, table: Table, permission: AccessPermission | KeyPermission
+    database: Database,
+    vault: Vault,
+    seal: RowSeal,
+    permission: AccessPermission | KeyPermission,
 ) -> None:
-    known = schema.connections.c.name
+    """Store a permission, unless it is stored. One that was altered is replaced."""
+    known, table, row = schema.connections.c.name, seal.table, vars(permission)
+    identity = {each.name: row[each.name] for each in table.primary_key}
+    here = [each == identity[each.name] for each in table.primary_key]
     with database.write() as c:
         if c.scalar(select(known).where(known == permission.connection)) is None:
             raise fail("unknown-connection", name=permission.connection)
-        insert_if_absent(c, table, **vars(permission))
+        if not _unaltered(c.execute(select(table).where(*here)), seal, vault):
+            values = {key: value for key, value in row.items() if key not in identity}
+            insert_or_update(c, table, identity, **values, seal=seal.make(vault, row))

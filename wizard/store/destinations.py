@@ -1,7 +1,5 @@
 """Destinations: files and commands that receive a connection's credentials."""
 
-import hmac
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,6 +12,7 @@ from wizard.errors import fail
 from wizard.model import Failure
 from wizard.store import schema
 from wizard.store.database import Repository, update_one
+from wizard.store.seals import RowSeal
 from wizard.vault import Vault, labels
 
 _T = schema.destinations
@@ -30,6 +29,8 @@ CONFIGURED_FIELDS = (
     "file_group",
 )
 """The fields that the user chose; the others are the delivery status."""
+
+SEAL = RowSeal(_T, labels.DESTINATION, CONFIGURED_FIELDS)
 
 _COLUMNS = [each for each in _T.c if each.name != "seal"]
 
@@ -99,10 +100,10 @@ class DestinationRepository(Repository):
 
     def require_unaltered(self, destination: Destination) -> None:
         """Raise ``destination-altered`` unless its configuration is one that somebody with the
-        encryption key chose. Whoever can write to a shared database has no key."""
+        encryption key chose."""
         with self.database.read() as c:
             stored = c.scalar(select(_T.c.seal).where(_T.c.id == destination.id))
-        if not hmac.compare_digest(stored or "", _seal(self._vault, destination)):
+        if not SEAL.fits(self._vault, {**vars(destination), "seal": stored or b""}):
             name, target = destination.connection, destination.target
             raise fail("destination-altered", name=name, target=target)
 
@@ -154,26 +155,10 @@ class DestinationRepository(Repository):
 
 def insert_destination(c: DatabaseConnection, vault: Vault, destination: Destination) -> int:
     """Insert a destination without a previous content; returns its id."""
-    row = {**vars(destination), "previous_content": None, "seal": _seal(vault, destination)}
+    row = {**vars(destination), "previous_content": None}
+    row["seal"] = SEAL.make(vault, row)
     del row["id"]
     return int(c.execute(insert(_T).values(**row).returning(_T.c.id)).scalar_one())
-
-
-def rename_destinations(c: DatabaseConnection, vault: Vault, name: str, new_name: str) -> None:
-    """Rename the connection of destinations. The seal of one that was altered isn't renewed."""
-    for row in c.execute(select(_T).where(_T.c.connection == name)).all():
-        chosen = {each: row._mapping[each] for each in CONFIGURED_FIELDS}
-        values = {"connection": new_name}
-        if hmac.compare_digest(row.seal, _seal(vault, Destination(**chosen))):
-            values["seal"] = _seal(vault, Destination(**{**chosen, "connection": new_name}))
-        c.execute(update(_T).where(_T.c.id == row.id).values(**values))
-
-
-def _seal(vault: Vault, destination: Destination) -> str:
-    """A keyed hash of what the user chose, which includes commands and where secrets go."""
-    chosen = {each: getattr(destination, each) for each in CONFIGURED_FIELDS}
-    chosen |= {each: dict(chosen[each]) for each in ("field_names", "field_values")}
-    return vault.fingerprint("\0".join((labels.DESTINATION, json.dumps(chosen, sort_keys=True))))
 
 
 def _destination_from_row(vault: Vault, row: Row[Any]) -> Destination:

@@ -22,6 +22,7 @@ from wizard.model import AttemptState, Clock, Failure
 from wizard.paths import CACHED_TOKEN_SUFFIX, Paths
 from wizard.store import Store, schema
 from wizard.store.clients import identity_of as secret_identity_of
+from wizard.store.connections import ROW_SEALS
 from wizard.store.grants import identity_of as grant_identity_of
 from wizard.store.installation import KEY_CHECK_TEXT
 from wizard.vault import NewKey, Vault, labels
@@ -78,6 +79,10 @@ SEALED_COLUMNS = (
         labels.DESTINATION,
         labels.PREVIOUS_CONTENT,
         _id_of_row,
+    ),
+    *(
+        SealedColumn(each.table, "seal", each.label, labels.SEAL, lambda _row: "")
+        for each in ROW_SEALS
     ),
 )
 """All of them, except for the key check, and the access tokens, which are deleted."""

@@ -1,6 +1,6 @@
 """The tables, and the column types for the values of the model.
 
-A ``LargeBinary`` column is a secret sealed by the vault; no other column is secret. Times are
+A ``LargeBinary`` column is sealed by the vault; no other column is secret. Times are
 stored as ISO 8601 in UTC with microseconds, so that text order is time order.
 """
 
@@ -363,7 +363,7 @@ destinations = Table(
     Column("previous_generation", Integer, nullable=False),
     Column("previous_content", LargeBinary),
     Column("token_digest", Text),
-    Column("seal", Text, nullable=False),
+    Column("seal", LargeBinary, nullable=False),
     UniqueConstraint("connection", "target", "entry"),
 )
 
@@ -374,6 +374,7 @@ access_permissions = Table(
     Column("uid", Integer, primary_key=True),
     Column("user", Text, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("seal", LargeBinary, nullable=False),
 )
 
 key_permissions = Table(
@@ -383,6 +384,7 @@ key_permissions = Table(
     Column("fingerprint", Text, primary_key=True),
     Column("comment", Text, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("seal", LargeBinary, nullable=False),
 )
 
 # Kept after a new access token: a rejected one is never cached again.

@@ -21,5 +21,9 @@ CODE_VERIFIER = "code_verifier"
 DESTINATION = "destination"
 PREVIOUS_CONTENT = "previous_content"
 
+ACCESS_PERMISSION = "access_permission"
+KEY_PERMISSION = "key_permission"
+SEAL = "seal"
+
 FINGERPRINT = b"fingerprint"
 """Derives the key of fingerprints from the encryption key."""
