@@ -123,7 +123,8 @@ class Services:
     ) -> None:
         self.settings = settings
         self.paths = settings.paths
-        self.clock = clock
+        self.clock = store.database.synchronized(clock)
+        self._local_clock = clock
         self.vault = vault
         self.store = store
         self.zoho = zoho_of(settings)
@@ -159,7 +160,7 @@ class Services:
         from wizard.tokens.cached_tokens import SharedTokenCache, TokenCache
 
         if self.store.database.is_shared:
-            return SharedTokenCache(self.paths, self.vault, self.store, self.clock)
+            return SharedTokenCache(self.paths, self.vault, self.store, self._local_clock)
         return TokenCache(self.paths, self.vault)
 
     @_service

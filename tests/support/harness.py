@@ -1,5 +1,6 @@
 """The services and the simulated Zoho on one clock, for tests without pages or processes."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,16 @@ def settings_for(directory: Path, simulator_url: str, database_url: str = "") ->
     data, config, cache = (str(directory / each) for each in ("data", "config", "cache"))
     paths = Paths(data, config, cache, simulator_url, given_database_url=database_url)
     return Settings(paths=paths, simulator_url=simulator_url, port=8733, browser_path=None)
+
+
+def settings_of_machine(harness: "Harness", name: str, database_url: str) -> Settings:
+    """The settings of another machine with the same key and the same store."""
+    directory = harness.directory / name
+    settings = settings_for(directory, harness.simulator.url, database_url)
+    settings.paths.prepare()
+    shutil.copyfile(harness.services.paths.key_file, settings.paths.key_file)
+    Path(settings.paths.key_file).chmod(0o600)
+    return settings
 
 
 @dataclass

@@ -1,10 +1,9 @@
 """Two machines with one shared store: one refresh, and no token that Zoho rejected."""
 
-import shutil
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,27 +12,16 @@ from support.concurrent_requests import (
     process_that_refreshes,
     request_tokens_concurrently,
 )
-from support.harness import Harness, settings_for
+from support.harness import Harness, settings_of_machine
 from support.records import raises_failure
 
 from wizard.fastpath import token_file
 from wizard.services import Services
-from wizard.settings import Settings
 
 
 @pytest.fixture
 def database_url(postgresql_url: str) -> str:
     return postgresql_url
-
-
-def settings_of_machine(harness: Harness, name: str, database_url: str) -> Settings:
-    """The settings of another machine with the same key and the same store."""
-    directory = harness.directory / name
-    settings = settings_for(directory, harness.simulator.url, database_url)
-    settings.paths.prepare()
-    shutil.copyfile(harness.services.paths.key_file, settings.paths.key_file)
-    Path(settings.paths.key_file).chmod(0o600)
-    return settings
 
 
 @pytest.fixture
@@ -176,3 +164,31 @@ def test_a_renamed_connection_takes_its_token_along(harness: Harness, other: Ser
     other.tokens.rename_connection("crm", "leads")
     assert harness.services.tokens.access_token("leads").value == token.value
     assert not harness.refresh_requests()
+
+
+@pytest.mark.parametrize("minutes", [-10, 10])
+def test_a_machine_whose_clock_is_wrong_uses_the_clock_of_the_database(
+    harness: Harness, database_url: str, minutes: int
+) -> None:
+    harness.add_verified_connection()
+    with harness.services.store.database.write() as c:
+        c.exec_driver_sql(
+            "CREATE FUNCTION clock_timestamp() RETURNS timestamptz LANGUAGE sql AS "
+            f"$$ SELECT pg_catalog.clock_timestamp() - interval '{minutes} minutes' $$"
+        )
+    # Sessions of this machine see a server whose clock differs as much as theirs does from it.
+    url = f"{database_url}&options=-csearch_path%3Dpublic,pg_catalog"
+    ahead, here = timedelta(minutes=minutes), timedelta(seconds=5)
+    settings = settings_of_machine(harness, "other", url)
+    token = harness.services.tokens.access_token("crm")
+    with Services.open(settings, lambda: harness.now() + ahead) as other:
+        assert abs(other.clock() - harness.now()) < here
+        assert other.tokens.access_token("crm").value == token.value
+        content, now = token_file.read(other.paths.token_file("crm")), harness.now() + ahead
+        expires_at, *_ = token_file.parse_header(content)
+        assert token_file.is_confirmed(content, now.timestamp())
+        assert abs(expires_at - ahead.total_seconds() - token.expires_at.timestamp()) < 5
+        harness.advance(minutes=58)
+        assert other.tokens.access_token("crm").value != token.value
+        (last, *_) = other.store.request_log.requests(since=harness.now() - here)
+        assert abs(last.at - harness.now()) < here

@@ -59,6 +59,12 @@ class CachedToken:
         self.variables = variables
         """What ``run`` sets in addition to the token, as lines ``NAME=value``; empty: unknown."""
 
+    def shifted(self, seconds: int) -> "CachedToken":
+        """The same token for a clock that is so much ahead."""
+        times = self.expires_at + seconds, self.refresh_at + seconds, self.issued_at + seconds
+        fields = self.access_token, self.api_domain, self.location
+        return CachedToken(times, self.generation, fields, self.document, self.variables)
+
     def document_at(self, now: float) -> str:
         """What ``token --json`` prints at ``now`` (seconds since 1970)."""
         left = EXPIRES_IN.replace("0", str(int(self.expires_at - now)))

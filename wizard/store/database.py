@@ -9,13 +9,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from copy import copy
+from datetime import timedelta
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Engine, Table, Update, insert, select
 from sqlalchemy.dialects import sqlite
 
 from wizard.errors import Conflict, WizardError, fail
-from wizard.model import Failure
+from wizard.model import Clock, Failure
 from wizard.paths import Paths
 from wizard.store import schema
 from wizard.vault import Vault
@@ -39,11 +40,17 @@ class Database(ABC):
         self.engine = engine
         self.names: set[str] = set()
         """The connections that a snapshot is about."""
+        self.clock_offset = timedelta()
+        """How much the clock of a shared database is ahead of this machine's."""
         self.check_key: Callable[[bytes], None] | None = None
         """Gets the key check in each write transaction, before anything is sealed for it, and
         raises if the values of this process would be sealed with a key that was replaced."""
         self._snapshot: Connection | None = None
         self._known: dict[Hashable, Any] = {}
+
+    def synchronized(self, clock: Clock) -> Clock:
+        """`clock`, corrected by the clock that the machines share."""
+        return (lambda: clock() + self.clock_offset) if self.is_shared else clock
 
     @property
     @abstractmethod

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 from secrets import token_hex
 from typing import Any, LiteralString
 from urllib.parse import parse_qsl, urlencode
@@ -57,6 +58,8 @@ LOCK_TIMEOUT_SECONDS = 5
 """No transaction includes a network call, so a longer wait is an error."""
 CONNECT_TIMEOUT_SECONDS = 5
 POLL_INTERVAL_SECONDS = 0.1
+CLOCK_PRECISION_SECONDS = 1.0
+"""A smaller difference between the clocks of a machine and of the server is ignored."""
 IDLE_SECONDS = 1.0
 """After this time, an open connection is tried before it is used: the server may have restarted."""
 
@@ -80,11 +83,12 @@ _FAILURE_CODES = {
 _UNREACHABLE_CLASSES = ("08", "28", "3D", "53", "57")
 """Connection lost, role refused, no such database, too many connections, shut down."""
 
+_CLOCK: LiteralString = "extract(epoch FROM clock_timestamp())"
 _SET_UP_SESSION = f"""
     SELECT set_config('lock_timeout', '{LOCK_TIMEOUT_SECONDS}s', false),
         CASE WHEN current_setting('synchronous_commit') IN ('off', 'local')
             THEN set_config('synchronous_commit', 'on', false) END,
-        current_setting('fsync')
+        current_setting('fsync'), {_CLOCK}
 """
 _KEEP_SESSION = """
     SELECT set_config('idle_session_timeout', '0', false),
@@ -206,6 +210,15 @@ class PostgresqlDatabase(Database):
 
     def close(self) -> None:
         self.engine.dispose()
+
+    def compare_clocks(self, asked_at: float, server_time: float) -> None:
+        """Compare this machine's clock, when it asked and now, with the server's answer, all in
+        seconds since 1970. A small difference is ignored, and so is a slow answer."""
+        answered_at, most = time.time(), CLOCK_PRECISION_SECONDS
+        ahead = server_time - (asked_at + answered_at) / 2
+        is_changed = abs(ahead - self.clock_offset.total_seconds()) > most
+        if is_changed and 0 <= answered_at - asked_at <= most:
+            self.clock_offset = timedelta(seconds=ahead if abs(ahead) > most else 0)
 
     def version(self) -> Hashable:
         with self.read() as connection:
@@ -355,7 +368,9 @@ def _prepare_connections(database: PostgresqlDatabase) -> None:
     @event.listens_for(database.engine, "connect")
     def set_up(driver: "psycopg.Connection[Any]", record: ConnectionPoolEntry) -> None:
         driver.autocommit = True  # settings of a transaction that is undone are undone, too
-        *_, fsync = driver.execute(_SET_UP_SESSION).fetchone() or ("off",)
+        asked_at = time.time()
+        *_, fsync, now = driver.execute(_SET_UP_SESSION).fetchone() or ("off", asked_at)
+        database.compare_clocks(asked_at, float(now))
         driver.autocommit = False
         if fsync == "off":
             raise fail("database-unsafe", path=database.path)
@@ -373,7 +388,8 @@ def _prepare_connections(database: PostgresqlDatabase) -> None:
         used_at = record.info.get("used_at")
         if used_at is not None and time.monotonic() - used_at > IDLE_SECONDS:
             try:
-                driver.execute("SELECT 1")
+                asked_at = time.time()
+                database.compare_clocks(asked_at, float(_scalar(driver, f"SELECT {_CLOCK}")))
                 driver.rollback()
             except psycopg.Error as error:
                 raise DisconnectionError from error

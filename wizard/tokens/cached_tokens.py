@@ -181,7 +181,7 @@ class TokenCache:
 
 class SharedTokenCache(TokenCache):
     """Cached access tokens of a shared store, with a copy of each in the file, which the fast path
-    serves for `CONFIRMED_SECONDS`."""
+    serves for `CONFIRMED_SECONDS`. The times in the file are by this machine's own `clock`."""
 
     def __init__(self, paths: Paths, vault: Vault, store: Store, clock: Clock) -> None:
         super().__init__(paths, vault)
@@ -212,8 +212,10 @@ class SharedTokenCache(TokenCache):
             is_same = self._unpack(name, copy).access_token == cached.access_token
             if is_same and token_file.is_confirmed(copy, at + CONFIRMED_SECONDS / 2):
                 return
+        ahead = int(self._database.clock_offset.total_seconds())
+        local = cached.shifted(-ahead)
         with suppress(OSError):
-            files.replace(path, self._pack(name, cached, at), is_durable=False)
+            files.replace(path, self._pack(name, local, at), is_durable=False)
         if self._shared.get(name) != content:  # removed or replaced meanwhile
             super().remove(name)
 

@@ -284,7 +284,7 @@ def _issue(
         name, min_ttl=min_ttl, force_refresh=force_refresh, rejected=rejected
     )
     access = tokens.api_access(name)
-    document = token_document(token, access, terminal.clock())
+    document = token_document(token, access, terminal.services.clock())
     return IssuedToken(token.value, token.generation, document, access_variables(access))
 
 
