@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from wizard.backup.service import Backup, dump, load
 from wizard.model import Grant, GrantState
 from wizard.services import Services
 from wizard.store import Destination
-from wizard.vault import passphrase
+from wizard.vault import Vault, passphrase
 
 PASSPHRASE = "four words make one"
 
@@ -449,3 +451,51 @@ def test_restoring_a_grant_whose_refresh_token_was_replaced_keeps_the_new_one(
     newest = grant_of(harness)
     restore(harness, file)
     assert grant_of(harness) == newest
+
+
+@contextmanager
+def shared_machine(harness: Harness, name: str, url: str) -> Iterator[Harness]:
+    """A machine that uses a shared store."""
+    directory = harness.directory / name
+    settings = settings_for(directory, harness.simulator.url, url)
+    settings.paths.prepare()
+    key_of_first = harness.directory / "first" / "config" / "key"
+    if key_of_first.exists():
+        shutil.copy(key_of_first, settings.paths.key_file)
+    Vault.open(settings.paths, for_new_store=True)
+    with Services.open(settings, harness.simulator.clock) as services:
+        yield Harness(services, harness.simulator, directory)
+
+
+def test_a_backup_of_one_engine_is_restored_on_the_other(
+    harness: Harness, other: Harness, file: Path, postgresql_url: str
+) -> None:
+    before = harness.add_verified_connection()
+    harness.services.store.destinations.add(Destination("crm", "dotenv", "/srv/.env"))
+    write(harness, file, move=True)
+    with shared_machine(harness, "first", postgresql_url) as shared:
+        assert restore(shared, file).connections == ("crm",)
+        assert grant_of(shared) == replace(before, state=GrantState.NOT_VERIFIED)
+        shared.verify("crm", before.generation)
+        assert shared.services.tokens.access_token("crm").value
+        back = shared.directory / "wizard.backup"
+        write(shared, back, move=True)
+        with raises_failure("installation-deactivated"):
+            shared.services.tokens.access_token("crm", force_refresh=True)
+    assert restore(other, back).connections == ("crm",)
+    assert grant_of(other) == replace(before, state=GrantState.NOT_VERIFIED)
+    assert [each.target for each in other.services.store.destinations.all()] == ["/srv/.env"]
+
+
+def test_machines_that_share_a_store_are_one_installation_to_a_backup(
+    harness: Harness, file: Path, postgresql_url: str
+) -> None:
+    with (
+        shared_machine(harness, "first", postgresql_url) as first,
+        shared_machine(harness, "second", postgresql_url) as second,
+    ):
+        first.add_verified_connection()
+        write(first, file)
+        first.services.store.connections.remove("crm")
+        assert restore(second, file).connections == ("crm",)
+        assert second.services.store.shared_grants.all() == ()

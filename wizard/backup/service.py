@@ -54,7 +54,8 @@ class Backup:
     """The Zoho instance of the grants: ``live`` or a simulator's URL."""
     contents: StoreContents
     data_dir: str = ""
-    """The data directory it was made of; empty if it was recovered from destinations."""
+    """The data directory it was made of, or the ID of the shared store; empty if it was recovered
+    from destinations."""
     is_deactivated: bool = False
     """The installation it was made in is deactivated: it sends Zoho no more requests."""
 
@@ -299,10 +300,8 @@ class BackupService:
             if each.state in ACTIVE_STATES or each.generation == current[each.connection]
         )
         kept = replace(everything, grants=grants)
-        made_in, deactivated = (
-            self._paths.data_dir,
-            self._store.installation.deactivated_at() is not None,
-        )
+        made_in = self._paths.shared_store_id or self._paths.data_dir
+        deactivated = self._store.installation.deactivated_at() is not None
         backup = Backup(
             self._clock(), _current_host(), self._zoho.instance, kept, made_in, deactivated
         )
@@ -316,7 +315,10 @@ class BackupService:
         """The `restored` grants that another installation may use, too: the one that the backup was
         made in, unless it was deactivated. For a backup made here, any that it was restored in
         while this one was deactivated."""
-        here = (backup.host, backup.data_dir) == (_current_host(), self._paths.data_dir)
+        if shared_store_id := self._paths.shared_store_id:  # on any of its machines
+            here = backup.data_dir == shared_store_id
+        else:
+            here = (backup.host, backup.data_dir) == (_current_host(), self._paths.data_dir)
         if (backup.is_deactivated and not here) or (
             here and not self._store.installation.deactivated_at()
         ):
