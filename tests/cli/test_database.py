@@ -151,6 +151,38 @@ def test_after_a_rotation_the_other_machine_needs_the_new_key(shell: Shell, empt
     assert run_on_second(shell, "token", "crm").stdout == token
 
 
+def test_everything_moves_to_the_shared_database_and_back(
+    shell_harness: Harness, shell: Shell, empty_url: str
+) -> None:
+    shell_harness.add_verified_connection()
+    shell_harness.services.close()
+    unasked = shell.run("database", "migrate", empty_url, "--json")
+    assert (unasked.exit_code, error_code(unasked)) == (2, "input-needed")
+    planned = json.loads(shell.run("database", "migrate", empty_url, "--dry-run", "--json").stdout)
+    assert (planned["is_dry_run"], planned["rows"]["connections"]) == (True, 1)
+    assert "wizard.db" in json.loads(shell.run("status", "--json").stdout)["database"]
+
+    serving = shell.start("serve", "--json")
+    serving.read_stdout_line()
+    moved = json.loads(shell.run("database", "migrate", empty_url, "--yes", "--json").stdout)
+    assert moved == {**planned, "is_dry_run": False}
+    stopped = serving.finish()
+    assert (stopped.exit_code, error_code(stopped)) == (5, "store-moved")
+    assert json.loads(shell.run("status", "--json").stdout)["database"] == moved["target"]
+    token = shell.run("token", "crm").stdout
+    assert token.startswith("1000.")
+    assert run_on_second(shell, "database", "migrate", "local").exit_code == 0, "it is there"
+
+    again = shell.run("database", "migrate", empty_url, "--yes", "--json")
+    assert json.loads(again.stdout)["target"] == moved["target"]
+    answered = shell.run_in_terminal(
+        "database", "migrate", "local", replies=[("Other machines lose their connections.", "y")]
+    )
+    assert answered.exit_code == 0, answered.stdout
+    assert "wizard.db" in json.loads(shell.run("status", "--json").stdout)["database"]
+    assert shell.run("token", "crm").exit_code == 0
+
+
 def test_a_key_that_was_given_is_not_rotated(shell: Shell) -> None:
     given = {"ZOHO_WIZARD_KEY_FILE": str(shell.directory / "given")}
     shell.run("client", "list", **given)

@@ -242,6 +242,7 @@ def test_every_command_prints_what_its_schema_describes(shell: Shell, tmp_path: 
     run("reauthorize", "crm", "--request")
     assert recorder.consent("reauthorize", "crm", "--no-browser")
     run("database", "rotate-encryption-key", "--yes")
+    run("database", "migrate", "local")
 
     credentials = run("show", "crm", "--reveal", "--yes")
     run("remove", "crm", "--no-revoke")

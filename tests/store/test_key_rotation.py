@@ -29,6 +29,7 @@ from wizard.store import (
     Destination,
     KeyPermission,
     Store,
+    history,
     key_rotation,
     schema,
 )
@@ -134,7 +135,7 @@ def make_request() -> TokenRequest:
 def test_the_key_is_not_replaced_while_zoho_has_not_answered(
     paths: Paths, store: Store, vault: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(key_rotation, "WAIT_SECONDS", 0)
+    monkeypatch.setattr(history, "QUIET_TIMEOUT_SECONDS", 0)
     add_connections(store)
     request = store.request_log.add(make_request())
     key = vault.key

@@ -11,6 +11,7 @@ CREATE TABLE installation (
     notify_failed_at TEXT,
     notify_failure TEXT,
     place TEXT,
+    move TEXT,
     PRIMARY KEY (id)
 );
 

@@ -7,14 +7,13 @@ has the secrets of its connection.
 import os
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 from wizard import files
 from wizard.delivery import destination_files
 from wizard.delivery.destination_files import FormatError
 from wizard.delivery.profiles import profile_of
 from wizard.errors import WizardError, fail
-from wizard.fastpath import cipher
+from wizard.fastpath import cipher, token_file
 from wizard.model import (
     Client,
     ClientSecret,
@@ -25,7 +24,7 @@ from wizard.model import (
     Identifier,
     Token,
 )
-from wizard.paths import CACHED_TOKEN_SUFFIX, Paths
+from wizard.paths import Paths
 from wizard.store import Destination, StoreContents
 from wizard.zoho import Zoho
 
@@ -55,8 +54,7 @@ def set_database_aside(paths: Paths, at: datetime) -> str:
     try:
         os.mkdir(directory, files.DIRECTORY_MODE)
         os.rename(paths.database, os.path.join(directory, os.path.basename(paths.database)))
-        for cached in Path(paths.token_dir).glob(f"*{CACHED_TOKEN_SUFFIX}"):
-            cached.unlink()  # encrypted with the lost key
+        token_file.remove_all(paths.token_dir)  # encrypted with the lost key
         if os.path.lexists(paths.key_file) and not _is_key(paths):
             os.rename(paths.key_file, os.path.join(directory, "key"))
     except OSError as error:

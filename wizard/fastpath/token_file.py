@@ -9,7 +9,9 @@ connection, or whose expiry was changed, can't be decrypted.
 
 import os
 
+from wizard import files
 from wizard.fastpath import cipher
+from wizard.paths import CACHED_TOKEN_SUFFIX
 
 MAX_FILE_BYTES = 64 * 1024
 """A token has about 70, and what a program needs with it about a thousand."""
@@ -105,6 +107,13 @@ def read(path: str) -> bytes:
         return os.read(descriptor, MAX_FILE_BYTES)
     finally:
         os.close(descriptor)
+
+
+def remove_all(directory: str) -> None:
+    """Remove the cached tokens in ``directory``. Raises OSError."""
+    for name in os.listdir(directory):
+        if name.endswith(CACHED_TOKEN_SUFFIX):
+            files.remove(os.path.join(directory, name))
 
 
 def pack(key: bytes, owner: str, token: CachedToken, confirmed_at: int = 0) -> bytes:

@@ -5,12 +5,13 @@ whose condition is repeated in its ``WHERE``. A damaged database is never repair
 replaced automatically.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from sqlalchemy import select
 
 from wizard.errors import WizardError, fail
+from wizard.model.failure import codes_with
 from wizard.paths import Paths
 from wizard.store import schema
 from wizard.store.authorizations import (
@@ -44,6 +45,7 @@ from wizard.store.history import (
     RequestLogRepository,
 )
 from wizard.store.installation import (
+    ARRIVING,
     KEY_CHECK_TEXT,
     InstallationRepository,
     MonitoringRepository,
@@ -112,15 +114,29 @@ class Store:
         """Open the database of a prepared data directory, creating or migrating it.
 
         ``zoho_instance`` says which Zoho its grants belong to: ``live`` or a simulator's URL.
-        Raises `WizardError`: ``store-newer-version``, ``store-damaged``, ``store-unsafe``,
+        Completes a move that was interrupted after it had deactivated the store. Raises
+        `WizardError`: ``store-newer-version``, ``store-damaged``, ``store-unsafe``,
         ``store-unwritable``, ``store-locked``, ``disk-full``, ``store-foreign-zoho`` for a
         different instance, ``key-wrong`` for a different key, ``key-of-store-rotated`` if another
-        machine has rotated the key.
+        machine has rotated the key, ``store-moved`` and ``store-incomplete``.
         """
+        try:
+            return cls._open(paths, vault, zoho_instance)
+        except WizardError as error:
+            if error.failure.code not in codes_with("inactive_store"):
+                raise
+            from wizard.store.moves import complete_move
+
+            if not complete_move(paths):
+                raise
+        return cls._open(paths, vault, zoho_instance)
+
+    @classmethod
+    def _open(cls, paths: Paths, vault: Vault, zoho_instance: str) -> "Store":
         store = cls(open_database(paths), vault)
         try:
             store._initialize(zoho_instance, was_used=bool(paths.shared_store_id))
-            store.database.check_key = store._check_key
+            store.database.check_active = store._check_active
             store.database.record_use(paths)
         except BaseException:
             store.close()
@@ -144,8 +160,21 @@ class Store:
         """Close the database."""
         self.database.close()
 
-    def _check_key(self, key_check: bytes) -> None:
+    def require_active(self) -> None:
+        """Raise ``store-moved`` if everything was moved to another store."""
+        with self.database.read() as c:
+            self._require_no_move(c.scalars(select(schema.installation.c.move)).one())
+
+    def _require_no_move(self, move: Mapping[str, str] | None) -> None:
+        if move is None:
+            return
+        if move["state"] == ARRIVING:
+            raise fail("store-incomplete", path=self.database.path, source=move["place"])
+        raise fail("store-moved", path=self.database.path, target=move["place"])
+
+    def _check_active(self, key_check: bytes, move: Mapping[str, str] | None) -> None:
         """Use the key of the database from now on, or raise."""
+        self._require_no_move(move)
         if not self._vault.follow(key_check):
             raise self._wrong_key(was_used=True)
 
@@ -157,7 +186,8 @@ class Store:
     def _initialize(self, zoho_instance: str, *, was_used: bool) -> None:
         """Record the Zoho instance and the key check of a new database; compare those of an old
         one."""
-        whose = select(schema.installation.c.zoho_instance, schema.installation.c.key_check)
+        known = schema.installation.c
+        whose = select(known.zoho_instance, known.key_check, known.move)
         with self.database.read() as c:
             row = c.execute(whose).first()
         if row is None:
@@ -175,6 +205,7 @@ class Store:
                     place=place,
                 )
                 row = c.execute(whose).one()
+        self._require_no_move(row.move)
         if row.zoho_instance != zoho_instance:
             raise fail("store-foreign-zoho", found=row.zoho_instance, expected=zoho_instance)
         self._vault.follow(row.key_check)

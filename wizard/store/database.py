@@ -23,6 +23,8 @@ from wizard.vault import Vault
 
 Result = TypeVar("Result")
 
+_ACTIVITY = select(schema.installation.c.key_check, schema.installation.c.move)
+
 
 class Database(ABC):
     """One database. Threads may share it; it must not be used after a fork.
@@ -42,9 +44,10 @@ class Database(ABC):
         """The connections that a snapshot is about."""
         self.clock_offset = timedelta()
         """How much the clock of a shared database is ahead of this machine's."""
-        self.check_key: Callable[[bytes], None] | None = None
-        """Gets the key check in each write transaction, before anything is sealed for it, and
-        raises if the values of this process would be sealed with a key that was replaced."""
+        self.check_active: Callable[[bytes, Mapping[str, str] | None], None] | None = None
+        """Gets the key check and the move of the installation in each write transaction, before
+        anything is sealed for it. Raises if everything was moved away, or if the values of this
+        process would be sealed with a key that was replaced."""
         self._snapshot: Connection | None = None
         self._known: dict[Hashable, Any] = {}
 
@@ -82,6 +85,10 @@ class Database(ABC):
     @abstractmethod
     def defer_foreign_keys(self, connection: Connection) -> None:
         """Check foreign keys only at the end of this transaction."""
+
+    @abstractmethod
+    def continue_ids(self, connection: Connection) -> None:
+        """Number new rows after those that were inserted with their IDs."""
 
     @abstractmethod
     def record_use(self, paths: Paths) -> None:
@@ -127,8 +134,8 @@ class Database(ABC):
         if self._snapshot is not None:
             raise RuntimeError("a snapshot can't write")
         with self._begin_write() as connection:
-            if self.check_key is not None:
-                self.check_key(connection.scalars(select(schema.installation.c.key_check)).one())
+            if self.check_active is not None:
+                self.check_active(*connection.execute(_ACTIVITY).one())
             yield connection
 
     @contextmanager

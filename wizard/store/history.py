@@ -3,8 +3,10 @@ what that log says about each grant."""
 
 import json
 import os
+import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -20,6 +22,7 @@ from sqlalchemy import (
     Subquery,
     case,
     delete,
+    exists,
     func,
     insert,
     or_,
@@ -29,12 +32,23 @@ from sqlalchemy import (
     update,
 )
 
-from wizard.errors import fail
-from wizard.model import Account, Event, Grant, GrantState, RequestKind, StepState, TokenRequest
+from wizard.errors import WizardError, fail
+from wizard.model import (
+    Account,
+    AttemptState,
+    Clock,
+    Event,
+    Failure,
+    Grant,
+    GrantState,
+    RequestKind,
+    StepState,
+    TokenRequest,
+)
 from wizard.model.failure import codes_with
 from wizard.paths import current_user, user_name
 from wizard.store import schema
-from wizard.store.database import Repository, insert_row, update_one
+from wizard.store.database import Database, Repository, insert_row, update_one
 from wizard.store.grants import RECENT_GRANTS, is_same_grant
 from wizard.store.schema import UtcDateTime, json_value
 from wizard.timefmt import format_date, format_iso
@@ -133,6 +147,41 @@ class EventRepository(Repository):
                 event = Event(row.at, row.connection, row.kind, row.details)
                 found[row.connection].append(event)
         return found
+
+
+REQUEST_TIMEOUT = timedelta(seconds=60)
+"""A request to Zoho without an answer is under way for at most this time."""
+QUIET_TIMEOUT_SECONDS = 10.0
+QUIET_POLL_INTERVAL_SECONDS = 0.1
+
+
+@contextmanager
+def write_when_quiet(
+    database: Database, clock: Clock, sleep: Callable[[float], None]
+) -> Iterator[Connection]:
+    """A write transaction while no request to Zoho is under way. None begins before its end, so
+    that nobody gets a token that can't be stored. Raises ``requests-under-way``."""
+    end = time.monotonic() + QUIET_TIMEOUT_SECONDS
+    while True:
+        with database.write() as c:
+            if not _has_requests_under_way(c, clock):
+                yield c
+                return
+        if time.monotonic() >= end:
+            raise WizardError(Failure("requests-under-way", temporary=True))
+        sleep(QUIET_POLL_INTERVAL_SECONDS)
+
+
+def _has_requests_under_way(c: Connection, clock: Clock) -> bool:
+    attempts = schema.attempts.c
+    storing = exists().where(
+        attempts.connection == _REQUESTS.connection,
+        attempts.state == AttemptState.EXCHANGE_INTENT,
+    )
+    recent = select(_REQUESTS.id).where(
+        _REQUESTS.at > clock() - REQUEST_TIMEOUT, or_(_REQUESTS.outcome == "pending", storing)
+    )
+    return c.execute(recent.limit(1)).first() is not None
 
 
 RETENTION = timedelta(days=30)

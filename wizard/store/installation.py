@@ -22,6 +22,11 @@ _INSTALLATION = schema.installation
 KEY_CHECK_TEXT = "zoho-wizard"
 """What is sealed to recognize the key of a database."""
 
+ARRIVING = "arriving"
+"""The state of a move in the store that gets everything, until the other one is deactivated."""
+MOVED_AWAY = "moved-away"
+"""The state of a move in the store that was deactivated."""
+
 _MACHINE_ID_FILE = Path("/etc/machine-id")
 _MOUNTS_FILE = Path("/proc/self/mountinfo")
 

@@ -10,27 +10,22 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, delete, exists, insert, or_, select, update
+from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
 
-from wizard import files
 from wizard.errors import WizardError, fail
+from wizard.fastpath import token_file
 from wizard.locks import ExclusiveLock
-from wizard.model import AttemptState, Clock, Failure
-from wizard.paths import CACHED_TOKEN_SUFFIX, Paths
+from wizard.model import Clock, Failure
+from wizard.paths import Paths
 from wizard.store import Store, schema
 from wizard.store.clients import identity_of as secret_identity_of
 from wizard.store.connections import ROW_SEALS
 from wizard.store.grants import identity_of as grant_identity_of
+from wizard.store.history import write_when_quiet
 from wizard.store.installation import KEY_CHECK_TEXT
 from wizard.vault import NewKey, Vault, labels
-
-REQUEST_TIMEOUT = timedelta(seconds=60)
-"""A request to Zoho without an answer is under way for at most this time."""
-WAIT_SECONDS = 10.0
-POLL_INTERVAL_SECONDS = 0.1
 
 EVENT = "encryption-key-rotated"
 
@@ -137,7 +132,7 @@ def rotate_encryption_key(
             count = _reseal_when_quiet(store, vault, new_vault, clock, sleep)
             with database.read() as c:
                 vault.follow(c.scalars(select(schema.installation.c.key_check)).one())
-        _remove_cached_tokens(paths)
+        token_file.remove_all(paths.token_dir)  # encrypted with the old key
         database.checkpoint()
         new_key.promote(key)
         return KeyRotation(count, completes_earlier)
@@ -148,27 +143,10 @@ def _reseal_when_quiet(
 ) -> int:
     """Seal everything again while no request to Zoho is under way. After it, no machine that
     doesn't have the new key can begin one, so that nobody gets a token that can't be stored."""
-    end = time.monotonic() + WAIT_SECONDS
-    while True:
-        with store.database.write() as c:
-            if not _has_requests_under_way(c, clock):
-                if store.database.is_shared:
-                    c.execute(delete(schema.access_tokens))
-                return _reseal(c, vault, new_vault, clock)
-        if time.monotonic() >= end:
-            raise WizardError(Failure("requests-under-way", temporary=True))
-        sleep(POLL_INTERVAL_SECONDS)
-
-
-def _has_requests_under_way(c: Connection, clock: Clock) -> bool:
-    requests, attempts = schema.token_requests.c, schema.attempts.c
-    storing = exists().where(
-        attempts.connection == requests.connection, attempts.state == AttemptState.EXCHANGE_INTENT
-    )
-    recent = select(requests.id).where(
-        requests.at > clock() - REQUEST_TIMEOUT, or_(requests.outcome == "pending", storing)
-    )
-    return c.execute(recent.limit(1)).first() is not None
+    with write_when_quiet(store.database, clock, sleep) as c:
+        if store.database.is_shared:
+            c.execute(delete(schema.access_tokens))
+        return _reseal(c, vault, new_vault, clock)
 
 
 def _reseal(c: Connection, vault: Vault, new_vault: Vault, clock: Clock) -> int:
@@ -206,10 +184,3 @@ def _reseal_column(c: Connection, sealed: SealedColumn, vault: Vault, new_vault:
             values["oauth_state_hash"] = bindparam("hash")
         c.execute(update(table).where(*here).values(values), changes)
     return len(changes)
-
-
-def _remove_cached_tokens(paths: Paths) -> None:
-    """Remove the cached access tokens of this machine, which the old key encrypted."""
-    for name in os.listdir(paths.token_dir):
-        if name.endswith(CACHED_TOKEN_SUFFIX):
-            files.remove(os.path.join(paths.token_dir, name))

@@ -26,6 +26,7 @@ from sqlalchemy import (
     Text,
     create_engine,
     event,
+    func,
     insert,
     select,
     text,
@@ -235,6 +236,13 @@ class PostgresqlDatabase(Database):
 
     def checkpoint(self) -> None:
         """Does nothing: deleted rows stay in the server's files until it reuses their space."""
+
+    def continue_ids(self, connection: Connection) -> None:
+        for table in schema.metadata.sorted_tables:
+            if (column := table.autoincrement_column) is not None:
+                sequence = func.pg_get_serial_sequence(table.name, column.name)
+                last = select(func.coalesce(func.max(column), 0) + 1).scalar_subquery()
+                connection.execute(select(func.setval(sequence, last, False)))
 
     def defer_foreign_keys(self, connection: Connection) -> None:
         connection.exec_driver_sql("SET CONSTRAINTS ALL DEFERRED")

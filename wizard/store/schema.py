@@ -178,6 +178,8 @@ installation = Table(
     Column("notify_failed_at", UtcDateTime),
     Column("notify_failure", FAILURE),
     Column("place", MAPPING),
+    # Why the store isn't active: everything is being moved here, or was moved away.
+    Column("move", MAPPING),
 )
 
 clients = Table(

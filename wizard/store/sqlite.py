@@ -55,6 +55,8 @@ _PRAGMAS = (
 # A network file system may not support WAL, and a build of SQLite may change the default.
 _REQUIRED_PRAGMAS = {"journal_mode": "wal", "synchronous": 2}
 
+_IS_INACTIVE = "SELECT move IS NOT NULL FROM installation"
+
 _FAILURE_CODES = {
     "SQLITE_BUSY": "store-locked",
     "SQLITE_LOCKED": "store-locked",
@@ -252,6 +254,8 @@ class SqliteDatabase(Database):
         with self._own() as own:
             own.execute("BEGIN IMMEDIATE").close()
             try:
+                if self.check_active is not None and own.execute(_IS_INACTIVE).fetchone()[0]:
+                    raise fail("store-moved", path=self.path)
                 yield own
                 own.execute("COMMIT").close()
             except BaseException:
@@ -263,6 +267,9 @@ class SqliteDatabase(Database):
         with self.write_own() as own:
             for statement, rows in statements:
                 own.executemany(statement, rows).close()
+
+    def continue_ids(self, connection: Connection) -> None:
+        """Does nothing: SQLite continues after the greatest ID."""
 
     def record_use(self, paths: Paths) -> None:
         """Does nothing: the file is in the data directory."""
@@ -331,8 +338,10 @@ class SqliteDatabase(Database):
             connection.exec_driver_sql(f"PRAGMA user_version = {newest}")
 
     def _require_no_cached_tokens(self, paths: Paths) -> None:
-        """Cached tokens without a database mean that the database was lost."""
-        if any(name.endswith(CACHED_TOKEN_SUFFIX) for name in os.listdir(paths.token_dir)):
+        """Cached tokens without a database mean that the database was lost, unless a shared one has
+        them."""
+        is_lost = any(name.endswith(CACHED_TOKEN_SUFFIX) for name in os.listdir(paths.token_dir))
+        if is_lost and not paths.uses_shared_store:
             raise fail("store-lost", path=self.path, cache=paths.token_dir)
 
     def _version(self, connection: Connection, newest: int) -> int:

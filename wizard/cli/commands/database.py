@@ -4,11 +4,12 @@ from pathlib import Path
 
 import click
 
-from wizard.cli.results.installation import DatabaseInUse, ExportedKey, RotatedKey
+from wizard.cli.results.installation import DatabaseInUse, DatabaseMove, ExportedKey, RotatedKey
 from wizard.cli.terminal import Terminal, pass_terminal
 from wizard.errors import message
 from wizard.services import zoho_of
 from wizard.store.key_rotation import require_rotatable, rotate_encryption_key
+from wizard.store.moves import move_store, plan_move
 from wizard.store.shared import use_shared_store
 from wizard.vault.passphrase import KEY_FILE
 
@@ -19,13 +20,14 @@ def database() -> None:
 
     The database is on a PostgreSQL server. The machines share connections, authorizations and
     access tokens. One process on one of them refreshes a token, and all others use it.
-    `rotate-encryption-key` works for a local database, too.
+    `migrate` moves everything there, or back. `rotate-encryption-key` works for a local
+    database, too.
 
     \b
     Examples:
       zoho-wizard database use postgresql://wizard@db.example.com/wizard
       zoho-wizard database export-key team.zoho-key
-      zoho-wizard database use 'postgresql:///?service=wizard' --key team.zoho-key
+      zoho-wizard database migrate postgresql://wizard@db.example.com/wizard
       zoho-wizard database rotate-encryption-key
     """
 
@@ -71,6 +73,55 @@ def use_database(terminal: Terminal, url: str, key_file: Path | None) -> None:
             )
 
     terminal.emit(result, render)
+
+
+@database.command("migrate")
+@click.argument("target", metavar="URL|local")
+@click.option("--dry-run", is_flag=True, help="Show what would be moved. Change nothing.")
+@click.option("--yes", is_flag=True, help="Don’t ask. A script needs it.")
+@pass_terminal
+def migrate_database(terminal: Terminal, target: str, dry_run: bool, yes: bool) -> None:
+    """Move everything to a shared database, or back.
+
+    URL is an empty PostgreSQL database. With `local`, everything moves from the shared database
+    to this machine, and other machines lose their connections. The key stays, and the old
+    database is deactivated. If the command is interrupted, nothing is lost: run it again.
+
+    \b
+    Examples:
+      zoho-wizard database migrate postgresql://wizard@db.example.com/wizard
+      zoho-wizard database migrate local --dry-run
+      zoho-wizard database migrate local --yes
+    """
+    services, renderer = terminal.services, terminal.renderer
+    paths, store = services.paths, services.store
+    move = plan_move(paths, store, target)
+    if move is None:
+        here = store.database.path
+        text = message("notes", "database-moved-before", path=here)
+        result = DatabaseMove(dry_run, here, here, {})
+        terminal.emit(result, lambda: renderer.print_success(text))
+        return
+    if not dry_run:
+        if not yes:
+            question = "migrate-shared-database" if store.database.is_shared else "migrate-database"
+            text = message("prompts", question, source=move.source, target=move.target)
+            terminal.confirm(text, option="--yes")
+        move = move_store(paths, store, services.vault, target, services.clock)
+    rows = {name: str(count) for name, count in move.rows.items()}
+    contents = message("notes", "database-contents", **rows, entries=rows["events"])
+
+    def render() -> None:
+        if dry_run:
+            renderer.print_note(message("notes", "database-would-move", path=move.target))
+            renderer.print_note(contents)
+            return
+        renderer.print_success(message("notes", "database-moved", path=move.target))
+        renderer.print_note(contents)
+        renderer.print_note(message("notes", "database-left-behind", path=move.source))
+        renderer.print_note(message("notes", "database-moved-restart"))
+
+    terminal.emit(DatabaseMove(dry_run, move.source, move.target, move.rows), render)
 
 
 @database.command("export-key")

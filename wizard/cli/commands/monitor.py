@@ -183,7 +183,8 @@ def _run_checks(
 ) -> int:
     """Check once and notify; return the exit code. Certain failures are reported before the check
     waits for Zoho's rate limits."""
-    service = terminal.services.monitoring
+    service, store = terminal.services.monitoring, terminal.services.store
+    store.require_active()
     deadline = terminal.clock() + every * MAX_WAIT_SHARE
 
     def wait(until: datetime) -> bool:
@@ -198,6 +199,7 @@ def _run_checks(
         _notify(terminal, lambda: service.notify_certain(found))
 
     check_run = service.run_checks(wait=wait, before_wait=notify_certain)
+    store.require_active()  # otherwise, all checks failed since then
     _print_check_run(terminal, check_run)
     codes = _notify(terminal, lambda: service.notify(check_run, remind))
     if heartbeat and check_run.is_healthy and check_run.results:

@@ -51,9 +51,13 @@ from wizard.model.failure import codes_with
 from wizard.paths import Paths
 from wizard.services import Services
 from wizard.settings import Settings
+from wizard.store import Store
 
 POLL_INTERVAL_SECONDS = 0.2
 """Seconds between two checks whether to stop."""
+
+STORE_CHECK_INTERVAL_SECONDS = 2.0
+"""Seconds between two checks whether the store was moved."""
 
 STOP_TIMEOUT_SECONDS = 10.0
 """For the browser to close and its profile to be removed."""
@@ -341,12 +345,13 @@ def _serve_until(
     manager.notify_ready(
         message("notes", "service-serving", address=base_url or terminal.services.paths.socket)
     )
-    database = terminal.services.store.database
+    store = terminal.services.store
+    require_active = store_check(store)
 
     def report_alive() -> bool:
         # If the store can't be read, this ends the process, or blocks until the watchdog does.
-        manager.report_alive(database.version)
-        return False
+        manager.report_alive(store.database.version)
+        return require_active()
 
     wait_until(stop_event, on_enter, report_alive)
     manager.notify_stopping()
@@ -354,6 +359,25 @@ def _serve_until(
         ServeEvent("stopping", base_url, None),
         lambda: terminal.renderer.print_note(message("notes", "stopping")),
     )
+
+
+def store_check(store: Store) -> Callable[[], bool]:
+    """A condition for `wait_until` that is never true, and raises ``store-moved`` soon after
+    everything was moved to a different store, which a new process uses."""
+    next_at = 0.0
+
+    def require_active() -> bool:
+        nonlocal next_at
+        if time.monotonic() >= next_at:
+            next_at = time.monotonic() + STORE_CHECK_INTERVAL_SECONDS
+            try:
+                store.require_active()
+            except WizardError as error:
+                if error.failure.code in codes_with("inactive_store"):
+                    raise
+        return False
+
+    return require_active
 
 
 def open_app(
@@ -381,7 +405,8 @@ def open_app(
     with stop_signals() as stop_event, serve_app(terminal.services) as create_browser_link:
         show(create_browser_link)
         terminal.renderer.print_note(message("notes", "serving-keys"))
-        wait_until(stop_event, lambda: print_browser_link(terminal, create_browser_link, page))
+        new_link = partial(print_browser_link, terminal, create_browser_link, page)
+        wait_until(stop_event, new_link, store_check(terminal.services.store))
 
 
 @click.command("open")

@@ -241,6 +241,19 @@ class DatabaseInUse:
 
 
 @dataclass(frozen=True)
+class DatabaseMove:
+    """The result of `database migrate`."""
+
+    is_dry_run: bool
+    source: str
+    """The path of the file, or the address of a shared database."""
+    target: str
+    """The same as `source` if everything was there already."""
+    rows: Mapping[str, int]
+    """By table: how many were moved; with `--dry-run`, how many would be."""
+
+
+@dataclass(frozen=True)
 class ExportedKey:
     """The result of `database export-key`."""
 

@@ -1,0 +1,255 @@
+"""Move everything from the local database of a data directory to a shared one, or back.
+
+A store is active unless the row of its installation has a *move*. A move has three steps:
+
+1. One transaction of the target gets every row, and marks the target as arriving.
+2. One transaction of the source, which kept every writer out meanwhile, marks it as moved away.
+   With this commit, the target counts.
+3. The configuration names the target, whose mark is removed.
+
+After a kill before the commit of step 2, the source is active, and the next move replaces what
+arrived. After a later one, the next process that opens either store completes the move.
+"""
+
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cache
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import (
+    Connection,
+    Row,
+    TableClause,
+    column,
+    delete,
+    func,
+    insert,
+    select,
+    table,
+    update,
+)
+
+from wizard import files
+from wizard.errors import WizardError, fail
+from wizard.fastpath import token_file
+from wizard.model import Clock
+from wizard.paths import Paths
+from wizard.store import Store, schema
+from wizard.store.database import Database
+from wizard.store.history import write_when_quiet
+from wizard.store.installation import ARRIVING, MOVED_AWAY, Place
+from wizard.store.sqlite import SqliteDatabase
+from wizard.vault import Vault
+
+if TYPE_CHECKING:
+    from wizard.store.postgresql import PostgresqlDatabase
+
+LOCAL = "local"
+"""The target that is the file of the data directory."""
+
+_INSTALLATION = schema.installation
+_BATCH_ROWS = 1000
+
+
+@dataclass(frozen=True)
+class StoreMove:
+    """A move of everything, or what it would be."""
+
+    source: str
+    """The file, or the address of a database without the user and the options."""
+    target: str
+    rows: Mapping[str, int]
+    """By table."""
+
+
+def plan_move(paths: Paths, store: Store, target: str) -> StoreMove | None:
+    """What a move to `target` would copy; None: the store is there. Changes nothing.
+
+    `target` is `LOCAL` or the URL of a shared database. Raises ``database-url-given``,
+    ``move-between-servers``, ``move-target-in-use``, and what opening the target raises.
+    """
+    source, shown = store.database, paths.database
+    existing: Database | None = None
+    if target == LOCAL:
+        if not source.is_shared:
+            return None
+        if paths.given_database_url:
+            raise fail("database-url-given")
+        if os.path.lexists(paths.database):
+            existing = SqliteDatabase.open(paths)
+    else:
+        from wizard.store.postgresql import Address
+
+        shown = Address.parse(target).shown
+        if source.is_shared and shown == source.path:
+            return None
+        if source.is_shared:
+            raise fail("move-between-servers", path=source.path)
+        existing = _open_prepared(paths, target)
+    with source.read() as c:
+        rows = {each.name: _count(c, each) for each in _tables()}
+        key_check = _installation(c).key_check
+    if existing is not None:
+        with closing(existing), existing.read() as c:
+            _require_free(c, shown, key_check)
+    return StoreMove(source.path, shown, rows)
+
+
+def move_store(
+    paths: Paths,
+    store: Store,
+    vault: Vault,
+    target: str,
+    clock: Clock,
+    sleep: Callable[[float], None] = time.sleep,
+) -> StoreMove:
+    """Move everything to `target`, for which `plan_move` has a plan, and deactivate this store.
+
+    Raises ``requests-under-way``, ``move-count-differs``, and as `plan_move`. Then this store is
+    active and unchanged.
+    """
+    source, move_id = store.database, token_hex(16)
+    with (
+        closing(_open_target(paths, target)) as database,
+        # A proxy that shares sessions is noticed now, not at the first refresh.
+        database.shared_lock(
+            ":use", lambda: fail("store-locked", path=database.path), 0, lambda: False
+        ),
+        write_when_quiet(source, clock, sleep) as c,
+    ):
+        here = _installation(c)
+        arriving = {"id": move_id, "state": ARRIVING, "place": source.path}
+        arriving["url"] = paths.database_url
+        with database.write() as copied:
+            _require_free(copied, database.path, here.key_check)
+            rows = _copy(c, copied)
+            database.continue_ids(copied)
+            place = None if database.is_shared else vars(Place.current(database.path))
+            copied.execute(update(_INSTALLATION).values(move=arriving, place=place))
+        host = "" if database.is_shared else f" ({platform.node()})"
+        away = {"id": move_id, "state": MOVED_AWAY, "place": f"{database.path}{host}"}
+        away["url"] = target if database.is_shared else ""
+        c.execute(update(_INSTALLATION).values(move=away))
+        if source.is_shared:
+            c.execute(delete(schema.access_tokens))
+    source.checkpoint()  # a copy of the file without its WAL is deactivated, too
+    Store.open(paths, vault, here.zoho_instance).close()  # which completes the move
+    return StoreMove(source.path, database.path, rows)
+
+
+def complete_move(paths: Paths) -> bool:
+    """Complete a move of this data directory whose source is deactivated. False: there is none.
+
+    Raises what opening the shared database raises, if the local one isn't the source.
+    """
+    if not os.path.exists(paths.database):
+        return False
+    with closing(SqliteDatabase.open(paths)) as local:
+        here = _move_of(local)
+        url = paths.database_url or here.get("url", "")
+        try:
+            shared = _open_prepared(paths, url) if url else None
+        except WizardError:
+            if here.get("state") == MOVED_AWAY:
+                return False
+            raise
+        if shared is None:
+            return False
+        with closing(shared):
+            there = _move_of(shared)
+            if not here or here["id"] != there.get("id"):
+                return False
+            token_file.remove_all(paths.token_dir)  # one engine's files aren't the other's copies
+            if here["state"] == MOVED_AWAY:  # the other one is arriving
+                files.replace(paths.database_url_file, f"{url}\n".encode())
+                _activate(shared)
+            else:
+                for path in (paths.shared_store_marker, paths.database_url_file):
+                    files.remove(path)
+                    files.sync_directory(os.path.dirname(path))
+                _activate(local)
+    return True
+
+
+def _open_prepared(paths: Paths, url: str) -> "PostgresqlDatabase | None":
+    """The shared database at `url`; None if it has no tables."""
+    from wizard.store.postgresql import PostgresqlDatabase
+
+    try:
+        return PostgresqlDatabase.open(paths.with_database_url(url))
+    except WizardError as error:
+        if error.failure.code == "database-not-prepared":
+            return None
+        raise
+
+
+def _open_target(paths: Paths, target: str) -> Database:
+    if target == LOCAL:
+        return SqliteDatabase.open(paths)
+    from wizard.store.postgresql import PostgresqlDatabase
+
+    return PostgresqlDatabase.open(paths.with_database_url(target), may_create=True)
+
+
+@cache
+def _tables() -> Sequence[TableClause]:
+    """The tables that both engines have, in the order of their foreign keys, with values as they
+    are stored."""
+    return tuple(
+        table(
+            each.name,
+            *(column(c.name, getattr(c.type, "impl_instance", c.type)) for c in each.columns),
+        )
+        for each in schema.metadata.sorted_tables
+        if not each.info
+    )
+
+
+def _count(c: Connection, each: TableClause) -> int:
+    return int(c.scalar(select(func.count()).select_from(each)) or 0)
+
+
+def _installation(c: Connection) -> Row[Any]:
+    return c.execute(select(_INSTALLATION)).one()
+
+
+def _move_of(database: Database) -> Mapping[str, str]:
+    """The move of a database; empty if it has none."""
+    with database.read() as c:
+        return c.scalar(select(_INSTALLATION.c.move)) or {}
+
+
+def _activate(database: Database) -> None:
+    with database.write() as c:
+        c.execute(update(_INSTALLATION).values(move=None))
+
+
+def _require_free(c: Connection, shown: str, key_check: bytes) -> None:
+    """Raise ``move-target-in-use`` unless everything was moved away from a database, or it is
+    empty, or an earlier move from the store with `key_check` was interrupted."""
+    row = c.execute(select(_INSTALLATION)).first()
+    state = row.move["state"] if row and row.move else ""
+    if state == MOVED_AWAY or (state == ARRIVING and row and row.key_check == key_check):
+        return
+    if any(_count(c, each) for each in _tables() if each.name != _INSTALLATION.name):
+        raise fail("move-target-in-use", path=shown)
+
+
+def _copy(source: Connection, target: Connection) -> dict[str, int]:
+    """Replace all rows of `target`; return how many each table has now."""
+    rows = {}
+    for each in reversed(_tables()):
+        target.execute(delete(each))
+    for each in _tables():
+        found = source.execute(select(each), execution_options={"yield_per": _BATCH_ROWS})
+        for batch in found.mappings().partitions():
+            target.execute(insert(each), [dict(row) for row in batch])
+        rows[each.name] = _count(source, each)
+        if _count(target, each) != rows[each.name]:
+            raise fail("move-count-differs", table=each.name)
+    return rows
