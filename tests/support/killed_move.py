@@ -111,7 +111,8 @@ def move(paths: Paths, target: str, killed_at: int = 0) -> None:
     sys.addaudithook(lambda name, _: count_step() if name in OBSERVED_EVENTS else None)
     event.listen(Engine, "commit", count_step)
     event.listen(Pool, "checkin", count_step)
-    if moves.plan_move(paths, store, target) is not None:
+    planned = moves.plan_move(paths, store, target)
+    if planned.target != planned.source:
         moves.move_store(paths, store, vault, target, lambda: NOW)
 
 

@@ -63,34 +63,32 @@ class StoreMove:
     source: str
     """The file, or the address of a database without the user and the options."""
     target: str
+    """The same as `source` if everything is there already."""
     rows: Mapping[str, int]
     """By table."""
 
 
-def plan_move(paths: Paths, store: Store, target: str) -> StoreMove | None:
-    """What a move to `target` would copy; None: the store is there. Changes nothing.
+def plan_move(paths: Paths, store: Store, target: str) -> StoreMove:
+    """What a move to `target` would copy. Changes nothing.
 
     `target` is `LOCAL` or the URL of a shared database. Raises ``database-url-given``,
     ``move-between-servers``, ``move-target-in-use``, and what opening the target raises.
     """
     source, shown = store.database, paths.database
     existing: Database | None = None
-    if target == LOCAL:
+    if target != LOCAL:
+        from wizard.store.postgresql import Address
+
+        shown = Address.parse(target).shown
         if not source.is_shared:
-            return None
+            existing = _open_prepared(paths, target)
+        elif shown != source.path:
+            raise fail("move-between-servers", path=source.path)
+    elif source.is_shared:
         if paths.given_database_url:
             raise fail("database-url-given")
         if os.path.lexists(paths.database):
             existing = SqliteDatabase.open(paths)
-    else:
-        from wizard.store.postgresql import Address
-
-        shown = Address.parse(target).shown
-        if source.is_shared and shown == source.path:
-            return None
-        if source.is_shared:
-            raise fail("move-between-servers", path=source.path)
-        existing = _open_prepared(paths, target)
     with source.read() as c:
         rows = {each.name: _count(c, each) for each in _tables()}
         key_check = _installation(c).key_check

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from wizard.cli.renderer import Renderer
 from wizard.cli.results.installation import DatabaseInUse, DatabaseMove, ExportedKey, RotatedKey
 from wizard.cli.terminal import Terminal, pass_terminal
 from wizard.errors import message
@@ -96,32 +97,47 @@ def migrate_database(terminal: Terminal, target: str, dry_run: bool, yes: bool) 
     services, renderer = terminal.services, terminal.renderer
     paths, store = services.paths, services.store
     move = plan_move(paths, store, target)
-    if move is None:
-        here = store.database.path
-        text = message("notes", "database-moved-before", path=here)
-        result = DatabaseMove(dry_run, here, here, {})
-        terminal.emit(result, lambda: renderer.print_success(text))
-        return
-    if not dry_run:
+    is_there = move.target == move.source
+    if not (dry_run or is_there):
         if not yes:
             question = "migrate-shared-database" if store.database.is_shared else "migrate-database"
             text = message("prompts", question, source=move.source, target=move.target)
             terminal.confirm(text, option="--yes")
         move = move_store(paths, store, services.vault, target, services.clock)
-    rows = {name: str(count) for name, count in move.rows.items()}
-    contents = message("notes", "database-contents", **rows, entries=rows["events"])
+    result = DatabaseMove(
+        dry_run,
+        move.source,
+        move.target,
+        connections=move.rows["connections"],
+        clients=move.rows["clients"],
+        authorizations=move.rows["grants"],
+        destinations=move.rows["destinations"],
+        history_entries=move.rows["events"],
+    )
+    terminal.emit(result, lambda: _print_move(renderer, result))
 
-    def render() -> None:
-        if dry_run:
-            renderer.print_note(message("notes", "database-would-move", path=move.target))
-            renderer.print_note(contents)
-            return
+
+def _print_move(renderer: Renderer, move: DatabaseMove) -> None:
+    if move.target == move.source:
+        renderer.print_success(message("notes", "database-moved-before", path=move.source))
+        return
+    if move.is_dry_run:
+        renderer.print_note(message("notes", "database-would-move", path=move.target))
+    else:
         renderer.print_success(message("notes", "database-moved", path=move.target))
-        renderer.print_note(contents)
+    contents = message(
+        "notes",
+        "database-contents",
+        connections=str(move.connections),
+        clients=str(move.clients),
+        authorizations=str(move.authorizations),
+        destinations=str(move.destinations),
+        entries=str(move.history_entries),
+    )
+    renderer.print_note(contents)
+    if not move.is_dry_run:
         renderer.print_note(message("notes", "database-left-behind", path=move.source))
         renderer.print_note(message("notes", "database-moved-restart"))
-
-    terminal.emit(DatabaseMove(dry_run, move.source, move.target, move.rows), render)
 
 
 @database.command("export-key")

@@ -249,8 +249,12 @@ class DatabaseMove:
     """The path of the file, or the address of a shared database."""
     target: str
     """The same as `source` if everything was there already."""
-    rows: Mapping[str, int]
-    """By table: how many were moved; with `--dry-run`, how many would be."""
+    connections: int
+    """How many were moved; with `--dry-run`, how many would be."""
+    clients: int
+    authorizations: int
+    destinations: int
+    history_entries: int
 
 
 @dataclass(frozen=True)
