@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import pytest
 from support.harness import Harness
 from support.shell import Shell
 
@@ -50,6 +51,20 @@ def test_a_line_that_was_cut_off_and_a_failure_lose_no_other(tmp_path: Path) -> 
         ("books", 2, 4712),
     ]
     assert os.path.getsize(log) == 0
+
+
+def test_a_power_failure_loses_at_most_one_second_of_served_tokens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, sizes = tmp_path / "served", list[int]()
+    log.touch()
+    monkeypatch.setattr(os, "fsync", lambda file: sizes.append(os.fstat(file).st_size))
+    for seconds in (served_tokens.SYNC_INTERVAL_SECONDS, 0, 0, served_tokens.SYNC_INTERVAL_SECONDS):
+        synced_at = log.stat().st_atime - seconds
+        os.utime(log, (synced_at, synced_at))
+        served_tokens.note(str(log), "crm", 1, 4711)
+    line = log.stat().st_size // 4
+    assert sizes == [line, 4 * line]
 
 
 def test_a_change_is_in_the_history_with_the_user_and_the_process(harness: Harness) -> None:

@@ -18,6 +18,10 @@ MAX_BYTES = 16 * 1024 * 1024
 """Of the log. Some 300,000 lines, if no other command runs for years."""
 
 
+SYNC_INTERVAL_SECONDS = 1
+"""Of what was served, a power failure loses at most what this time covers."""
+
+
 class ServedToken:
     """One line of the log."""
 
@@ -47,14 +51,20 @@ def note(log: str, name: str, generation: int, process_id: int, key: str = "") -
     """Add that ``process_id`` got a token of connection ``name``. ``key`` is the fingerprint and
     the comment of an SSH key, separated by a space. A log that can't be written doesn't stop the
     program that needs the token."""
-    user_id = os.getuid() if hasattr(os, "getuid") else -1
-    line = f"{time.time():.6f} {user_id} {process_id} {generation} {name} {key}".rstrip() + "\n"
+    user_id, now = os.getuid() if hasattr(os, "getuid") else -1, time.time()
+    line = f"{now:.6f} {user_id} {process_id} {generation} {name} {key}".rstrip() + "\n"
     try:
         descriptor = files.open_to_append(log)
         try:
             locks.lock_open_file(descriptor)
-            if os.fstat(descriptor).st_size < MAX_BYTES:
+            found = os.fstat(descriptor)
+            if found.st_size < MAX_BYTES:
                 os.write(descriptor, line.encode())
+                # A program may ask many times a second: the access time says when the last one
+                # waited for the disk.
+                if not 0 <= now - found.st_atime < SYNC_INTERVAL_SECONDS:
+                    os.fsync(descriptor)
+                    os.utime(log, (now, now))
         finally:
             os.close(descriptor)
     except OSError:
