@@ -62,10 +62,11 @@ def test_a_reauthorization_needs_a_person_and_is_not_begun(
 def test_requests_that_cannot_be_created_end_with_the_failure(
     shell: Shell, shell_harness: Harness
 ) -> None:
-    client = shell_harness.register_client()
-    for number in range(8):
-        add_verified_connection(shell_harness, f"crm{number}", client)
-    assert error_code(shell, ("reauthorize", "crm0", "--request"))[0] == 4
+    made = shell_harness.controls.register_client(ANNA, [], kind="self-client")
+    text = f"{made['client_id']} {made['secrets']['eu']}"
+    client = shell_harness.services.clients.register(text, redirect_uri="")
+    shell_harness.add_connection("crm", client)
+    assert error_code(shell, ("reauthorize", "crm", "--request")) == (2, "self-client")
 
 
 def test_an_unknown_account_and_contradicting_options_are_rejected(

@@ -91,7 +91,7 @@ def test_each_user_gets_a_message_and_their_responses_reauthorize(
     assert done.stdout.count("✓ Re-authorized") == 2
 
 
-def test_the_rest_is_requested_when_the_rate_limit_allows_it(
+def test_a_forwarded_link_counts_for_the_rate_limit_when_it_is_answered(
     shell: Shell, shell_harness: Harness
 ) -> None:
     client, count = shell_harness.register_client(), limits().codes_budget
@@ -99,11 +99,17 @@ def test_the_rest_is_requested_when_the_rate_limit_allows_it(
     for name in names:
         shell_harness.add_connection(name, client)
     shell_harness.services.reauthorization.begin(tuple(names))
-    first = shell.run("reauthorize", "--request", "--yes")
-    assert (first.exit_code, len(URL.findall(first.stdout))) == (4, count)
-    shell.simulator.controls.advance(limits().window_seconds)
-    rest = shell.run("reauthorize", "--request", "--yes")
-    assert (rest.exit_code, len(URL.findall(rest.stdout))) == (0, 1)
+    asked = shell.run("reauthorize", "--request", "--yes")
+    links = URL.findall(asked.stdout)
+    assert (asked.exit_code, len(links)) == (0, count + 1)
+    assert f"After {count} links" in asked.stdout
+    budget = shell_harness.services.request_log
+    budget.check_consent(client)
+    for link in links[:count]:
+        answer = shell.simulator.controls.authorize(link, ANNA)
+        shell_harness.services.authorization.complete_forwarded(answer)
+    with pytest.raises(WizardError, match="codes-budget"):
+        budget.check_consent(client)
 
 
 def test_an_owner_who_has_authorized_nothing_yet_gets_a_message_and_their_response_connects(

@@ -7,6 +7,7 @@ commit.
 import hashlib
 import hmac
 import secrets
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -38,7 +39,7 @@ from wizard.store import Store
 from wizard.tokens.cached_tokens import ConnectionLocks
 from wizard.tokens.request_log import ClientRequests, RequestLog
 from wizard.tokens.service import TokenService
-from wizard.zoho import DataCenter, Zoho
+from wizard.zoho import DataCenter, Zoho, limits
 
 MAX_WAITING_ATTEMPTS = 8
 """Attempts that can wait at the same time. Each has a cookie, and browsers keep few for a host."""
@@ -232,7 +233,8 @@ class AuthorizationService:
         """Begin an attempt for connection `name` at its client's own data center.
 
         The client's redirect URI is used unless `redirect_uri` is given. `force` ignores a rate
-        limit, and that the user has nearly as many refresh tokens as Zoho keeps.
+        limit, and that the user has nearly as many refresh tokens as Zoho keeps. A forwarded
+        attempt counts for the rate limit when it is answered.
         `additional_scope` becomes part of the connection when the new grant is verified.
 
         Raises ``unknown-connection``, ``self-client``, ``missing-secret``, ``codes-budget``,
@@ -244,7 +246,10 @@ class AuthorizationService:
         if not redirect_uri:
             raise fail("self-client", name=name, client=client.name)
         self._client_requests.secret_for(client, client.location)
-        self._request_log.check_consent(client, self._zuid_of(name), force=force)
+        is_forwarded = mode is AttemptMode.FORWARDED
+        self._request_log.check_consent(
+            client, self._zuid_of(name), force=force, is_forwarded=is_forwarded
+        )
         self._attempts.abandon_stale()
         cookie, binding = new_binding()
         scope = tuple(dict.fromkeys((*connection.scope, *additional_scope)))
@@ -257,7 +262,8 @@ class AuthorizationService:
             binding=binding,
         )
         self._store.attempts.add(attempt)
-        self._request_log.record_authorization(client.client_id, attempt.location, name)
+        if not is_forwarded:  # else when it is answered
+            self._request_log.record_authorization(client.client_id, attempt.location, name)
         url = self._oauth.authorization_url(
             self._zoho.data_center(attempt.location),
             client.client_id,
@@ -294,6 +300,8 @@ class AuthorizationService:
         clients = (self._store.clients.get(each.client_id).name for each in attempts)
         hosts = (self._zoho.data_center(each.location).accounts_server for each in attempts)
         links = "\n".join(f"   {each.attempt.connection}: {each.url}" for each in started)
+        most = max(Counter(each.client_id for each in attempts).values())
+        limit = limits().codes_budget
         return message(
             "letters",
             "consent-request",
@@ -305,6 +313,7 @@ class AuthorizationService:
             links=links,
             count=str(len(started)),
             several=str(len(started)) if len(started) > 1 else "",
+            limit=str(limit) if most > limit else "",
         )
 
     def _new_attempt(
@@ -386,6 +395,10 @@ class AuthorizationService:
             self._attempts.count_failed_try(attempt)
             raise fail("callback-wrong-browser")
         params = unique_parameters(parse_pasted(text, attempt.redirect_uri))
+        if attempt.state is AttemptState.REDIRECTED:
+            self._request_log.record_authorization(
+                attempt.client_id, attempt.location, attempt.connection
+            )
         return self._redeem_state(attempt, params)
 
     def complete_self_client(self, name: str, code: str) -> CompletedAttempt:

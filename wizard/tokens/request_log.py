@@ -137,18 +137,22 @@ class RequestLog:
         return replace(request, connection=grant.connection, generation=grant.generation, zuid=zuid)
 
     def record_authorization(self, client_id: str, location: str, connection: str) -> None:
-        """Record that a browser is sent to ask for a code."""
+        """Record that a browser asks for a code."""
         request = self.new_request(RequestKind.AUTHORIZATION, client_id, location)
         self.run(replace(request, connection=connection), lambda: None)
 
     # what may be sent
 
-    def check_consent(self, client: Client, zuid: str = "", *, force: bool = False) -> None:
+    def check_consent(
+        self, client: Client, zuid: str = "", *, force: bool = False, is_forwarded: bool = False
+    ) -> None:
         """Raise unless one more consent with `client` may start now: ``codes-budget``, and unless
-        `force`, ``throttled``, or ``refresh-tokens-budget`` for the known user `zuid`."""
-        if not force:
+        `force`, ``throttled``, or ``refresh-tokens-budget`` for the known user `zuid`. One that
+        `is_forwarded` starts later, so only the last of these applies."""
+        if not (force or is_forwarded):
             self.check_rate_limit(client.client_id, client.location)
-        self._check_authorization_budget(client)
+        if not is_forwarded:
+            self._check_authorization_budget(client)
         if zuid and not force:
             self._check_refresh_token_budget(client, zuid)
 

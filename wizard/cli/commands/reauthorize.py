@@ -448,9 +448,8 @@ def print_requests(terminal: Terminal, names: Collection[str] = ()) -> NoReturn:
     """Print the message to forward to each account owner of the current re-authorization, or only
     of connections `names`.
 
-    Without `names`, links that wait for an answer aren't replaced, unless all do: the rate limit
-    would never let it get to the rest. If a link can't be created, the others are printed, and it
-    ends with the exit code of the failure.
+    Without `names`, links that wait for an answer aren't replaced, unless all do. If a link can't
+    be created, the others are printed, and it ends with the exit code of the failure.
     """
     reauthorization = terminal.services.reauthorization.current()
     waiting = (
@@ -490,8 +489,7 @@ def print_requests(terminal: Terminal, names: Collection[str] = ()) -> NoReturn:
 def _begin_authorizations(
     terminal: Terminal, items: Sequence[ReauthorizationItem], failures: list[Explanation]
 ) -> list[StartedAttempt]:
-    """Start an authorization for each item, as many as the client's rate limit allows now; add
-    what failed to `failures`."""
+    """Start an authorization for each item; add what failed to `failures`."""
     authorizations = []
     for item in items:
         try:
@@ -500,16 +498,6 @@ def _begin_authorizations(
             )
         except WizardError as error:
             failures.append(terminal.explain(error.failure, item.connection))
-            if error.failure.retry_at is not None:
-                terminal.renderer.print_note(
-                    message(
-                        "notes",
-                        "request-rest",
-                        retry_at=terminal.format_time(error.failure.retry_at),
-                    ),
-                    command="zoho-wizard reauthorize --request",
-                )
-                break
         else:
             authorizations.append(attempt)
     return authorizations
