@@ -32,6 +32,7 @@ from wizard.model import Client, ClientSecret, Clock, Connection, Event, Failure
 from wizard.store import Store, StoreContents
 from wizard.store.annotations import clean_email, clean_note, clean_owner, clean_tags
 from wizard.tokens.request_log import ClientRequests
+from wizard.transport import sanitize_line
 from wizard.zoho import ACCOUNT_SCOPE, Zoho, parse_scope, preset
 
 MAX_SUGGESTED_NAME_CHARACTERS = 40
@@ -302,7 +303,8 @@ class ClientService:
         home = self._verified_location(credentials, location)
         client = Client(
             client_id=credentials.client_id,
-            name=name.strip() or self.free_name("" if redirect_uri else "Self Client"),
+            name=sanitize_line(name).strip()
+            or self.free_name("" if redirect_uri else "Self Client"),
             location=home,
             redirect_uri=redirect_uri,
             secrets=(ClientSecret(home, credentials.client_secret),),

@@ -15,7 +15,15 @@ from wizard.errors import WizardError
 from wizard.model import Account, Failure, FailureKind, HttpExchange, Identifier, Organization
 from wizard.model.failure import kind_of
 from wizard.transport import HttpResponse, Transport, ZohoAuth, believable_date, sanitize_line
-from wizard.zoho import DataCenter, OrganizationListing, Probe, Product, Zoho, error_codes
+from wizard.zoho import (
+    ENVIRONMENTS,
+    DataCenter,
+    OrganizationListing,
+    Probe,
+    Product,
+    Zoho,
+    error_codes,
+)
 
 
 @dataclass(frozen=True)
@@ -197,7 +205,7 @@ def _organization(
 def _environment(value: object) -> str:
     """The environment under Zoho's name; empty for any other value."""
     named = str(value).title()
-    return named if named in ("Production", "Sandbox", "Developer") else ""
+    return named if named in ENVIRONMENTS else ""
 
 
 def parse_response(product_id: str, response: HttpResponse) -> Any:

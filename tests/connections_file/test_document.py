@@ -10,9 +10,9 @@ import pytest
 from support.claims import over_rows
 from support.connections_file import CLIENT_ID, client_table, connection_table
 
-from wizard.connections_file.document import ConnectionsFileError, parse
+from wizard.connections_file.document import ConnectionsFileError, misspelled_scopes, parse
 from wizard.errors import WizardError
-from wizard.zoho import load
+from wizard.zoho import load, presets
 
 ZOHO = load("http://127.0.0.1:8730")
 ROOT = Path(__file__).parents[2]
@@ -44,6 +44,17 @@ PROBLEMS = (
     ("connections.leads.tags", "file-wrong-type", VALID.replace('["sales"]', '"sales"')),
     ("connections.leads.environment", "file-secret", VALID.replace("Production", SECRET)),
     ("connections.leads.environment", "file-secret", VALID.replace("Production", CLIENT_SECRET)),
+    ("connections.leads.environment", "file-environment", VALID.replace("Production", "Prodction")),
+    *(
+        (path, "file-control-character", VALID.replace(value, f"{value}\\u001b[2J"))
+        for path, value in (
+            ("connections.leads.account", "anna@zylker.example"),
+            ("connections.leads.organization", "Zylker GmbH"),
+            ("connections.leads.destinations[0].to", "~/app/.env"),
+        )
+    ),
+    ("clients.…", "file-control-character", VALID + client_table('"a\\u009b"', "1000." + "A" * 30)),
+    ("connections.…", "file-control-character", VALID + connection_table('"a\\nb"', "zylker")),
     (
         "connections.leads.destinations[0].profil",
         "file-unknown-key",
@@ -108,16 +119,51 @@ def test_a_syntax_error_is_named_with_its_place(
     assert (failure.details.get("line"), failure.details.get("column")) == (line, column)
 
 
-def test_every_problem_of_a_file_is_named_at_once() -> None:
-    text = VALID.replace("Production", SECRET).replace("presets", "preset").replace("tags", "tag")
+def test_every_problem_of_a_file_is_named_at_once_and_none_follows_from_another() -> None:
+    text = VALID.replace("presets", "preset").replace("Production", SECRET).replace("to =", "ot =")
+    text = text.replace("anna@", "anna").replace('["sales"]', "3").replace('["eu"]', '["xx"]')
+    text += connection_table("it", "zylkr") + connection_table("in", "broken")
     with pytest.raises(ConnectionsFileError) as raised:
-        parse(text, ZOHO)
-    nearest = {each.path: each.failure.details.get("nearest") for each in raised.value.problems}
-    assert nearest == {
-        "connections.leads.preset": "presets",
-        "connections.leads.tag": "tags",
-        "connections.leads.environment": None,
+        parse(text + "[clients.broken]\nname = 1\n", ZOHO)
+    problems = {each.path: each.failure for each in raised.value.problems}
+    assert {path: each.code for path, each in problems.items()} == {
+        "clients.zylker.data_centers[0]": "unknown-data-center",
+        "clients.broken.name": "file-unknown-key",
+        "clients.broken.id": "file-missing-key",
+        "clients.broken.data_centers": "file-missing-key",
+        "connections.leads.preset": "file-unknown-key",
+        "connections.leads.environment": "file-secret",
+        "connections.leads.account": "bad-email",
+        "connections.leads.tags": "file-wrong-type",
+        "connections.leads.destinations[0].ot": "file-unknown-key",
+        "connections.it.client": "file-unknown-client",
     }
+    assert problems["connections.leads.preset"].details["nearest"] == "presets"
+    assert problems["connections.it.client"].details["nearest"] == "zylker"
+
+
+@over_rows(
+    "scope, nearest",
+    [
+        ("ZohoCRM.module.leads.READ", "ZohoCRM.modules.leads.READ"),
+        ("ZohoCRN.modules.leads.READS", "ZohoCRM.modules.leads.READ"),
+        ("zohobooks.invoices.read", None),
+        ("ZohoMCP.tool.execute", None),
+        ("openid", None),
+    ],
+)
+def test_a_scope_that_is_similar_to_a_known_one_is_a_warning(
+    scope: str, nearest: str | None
+) -> None:
+    document = parse(VALID + connection_table("it", "zylker", scopes=[scope]), ZOHO)
+    found = [each.failure.details["nearest"] for each in misspelled_scopes(document)]
+    assert found == ([nearest] if nearest else [])
+
+
+def test_no_known_scope_is_a_warning() -> None:
+    scopes = [scope for each in presets() for scope in each.scope]
+    document = parse(VALID + connection_table("it", "zylker", scopes=scopes), ZOHO)
+    assert misspelled_scopes(document) == ()
 
 
 def test_the_schema_for_editors_accepts_the_same_keys() -> None:

@@ -5,11 +5,12 @@ is made from them, too. Every problem is found at once, each with the path of it
 """
 
 import difflib
+import json
 import os
 import re
 import tomllib
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from functools import partial
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -21,8 +22,8 @@ from wizard.delivery.service import check_names, file_access
 from wizard.errors import WizardError, explain, fail
 from wizard.model import Failure
 from wizard.store.connections import NAME_PATTERN
-from wizard.transport import webhook
-from wizard.zoho import ACCOUNT_SCOPE, Zoho
+from wizard.transport import sanitize, sanitize_line, webhook
+from wizard.zoho import ACCOUNT_SCOPE, ENVIRONMENTS, Zoho, parse_scope, suggest_scope
 
 MAX_CHARACTERS = 2_000_000
 """Ten thousand connections have about half of it."""
@@ -148,6 +149,9 @@ _PLACE = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)")
 _SECRET_KEY = re.compile(r"secret|token|password|passphrase", re.IGNORECASE)
 _SECRET_WORD = re.compile(rf"(?<![0-9a-f]){CLIENT_SECRET.pattern}(?![0-9a-f])")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_ESCAPED = re.compile(r"[\x7f-\x9f\u2028\u2029]")
+_UNUSABLE = object()
+"""Stands for a value that has a problem."""
 
 
 def parse(text: str, zoho: Zoho) -> ConnectionsFile:
@@ -159,10 +163,23 @@ def parse(text: str, zoho: Zoho) -> ConnectionsFile:
         raise fail("connections-file-too-large", limit=f"{MAX_CHARACTERS:,}")
     reader = _Reader()
     document = reader.read_table(ConnectionsFile, _parse_toml(text), "")
-    problems = [*reader.problems, *(_check(document, zoho) if document else ())]
-    if problems or document is None:
+    problems = [*reader.problems, *_check(document, zoho, reader.incomplete)]
+    if problems:
         raise ConnectionsFileError(problems)
     return document
+
+
+def misspelled_scopes(document: ConnectionsFile) -> tuple[FileProblem, ...]:
+    """The scopes that are similar to a known one. Zoho decides whether they exist."""
+    return tuple(
+        FileProblem(
+            f"{key_path('connections', name)}.scopes",
+            Failure("scope-spelling", details={"scope": scope, "nearest": nearest}),
+        )
+        for name, table in document.connections.items()
+        for scope in (parse_scope(",".join(table.scopes)) if table.scopes else ())
+        if (nearest := suggest_scope(scope))
+    )
 
 
 def _parse_toml(text: str) -> dict[str, Any]:
@@ -185,42 +202,53 @@ def _parse_toml(text: str) -> dict[str, Any]:
 
 def key_path(parent: str, key: str) -> str:
     """The path of `key` in the table at path `parent`, with quotes where TOML needs them."""
-    shown = key if _BARE_KEY.fullmatch(key) else '"' + key.replace('"', '\\"') + '"'
+    shown = key if _BARE_KEY.fullmatch(key) else quoted(key)
     return f"{parent}.{shown}" if parent else shown
 
 
+def quoted(text: str) -> str:
+    """`text` as a basic string of TOML, which is that of JSON except for a few characters."""
+    string = json.dumps(text, ensure_ascii=False)
+    return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", string)
+
+
 class _Reader:
-    """Reads tables into dataclasses, and collects the problems."""
+    """Reads tables into dataclasses, and collects the problems. What has a problem is left out, so
+    that the rest can be checked."""
 
     def __init__(self) -> None:
         self.problems: list[FileProblem] = []
+        self.incomplete: set[str] = set()
+        """The paths of the tables from which something is left out."""
 
-    def read_table(self, table: type[Table], value: Any, path: str) -> Table | None:
-        """The table at `path`; None if it has problems."""
-        if not isinstance(value, dict):
-            self._note(path, "file-wrong-type", expected="a table")
-            return None
+    def read_table(self, table: type[Table], value: Mapping[str, Any], path: str) -> Table:
+        """The table at `path`, with empty values for required keys that are left out."""
         hints, known = get_type_hints(table), {each.name: each for each in fields(table)}  # type: ignore[arg-type]
-        found, before = {}, len(self.problems)
-        meant = set()
-        for key, item in value.items():
-            if key in known:
-                found[key] = self._read(hints[key], item, key_path(path, key))
-            else:
-                meant.add(self._note_unknown(key_path(path, key), key, known))
+        read = {
+            key: self._read(hints[key], item, key_path(path, key))
+            for key, item in value.items()
+            if key in known
+        }
+        found = {key: item for key, item in read.items() if item is not _UNUSABLE}
+        unknown = value.keys() - known.keys()
+        meant = {self._note_unknown(key_path(path, key), key, known) for key in sorted(unknown)}
         for name, each in known.items():
             is_required = each.default is MISSING and each.default_factory is MISSING
             if is_required and name not in value and name not in meant:
                 self._note(key_path(path, name), "file-missing-key")
-        return table(**found) if len(self.problems) == before else None
+            if is_required and name not in found:
+                found[name] = "" if hints[name] is str else ()
+        if unknown or len(found) != len(read):
+            self.incomplete.add(path)
+        return table(**found)
 
     def _note(self, path: str, code: str, **details: str) -> None:
         self.problems.append(FileProblem(path, Failure(code, details=details)))
 
     def _note_unknown(self, path: str, key: str, known: Iterable[str]) -> str:
         """Note an unknown key; return the known one that was meant, if that is clear."""
-        if SECRET_TOKEN.search(key) or _SECRET_WORD.search(key):
-            self._note(path.removesuffix(key_path("", key)) + "…", "file-secret")
+        if code := _text_problem(key, is_line=True):
+            self._note(path.removesuffix(key_path("", key)) + "…", code)
         elif _SECRET_KEY.search(key):
             self._note(path, "file-secret")
         else:
@@ -230,41 +258,55 @@ class _Reader:
         return ""
 
     def _read(self, hint: Any, value: Any, path: str) -> Any:
+        """The value at `path`; `_UNUSABLE` if it has a problem."""
         if get_origin(hint) is types.UnionType:  # ``X | None``
             hint = get_args(hint)[0]
+        is_table = get_origin(hint) is Mapping or is_dataclass(hint)
+        expected: Any = dict if is_table else list if get_origin(hint) is tuple else hint
+        if not isinstance(value, expected):
+            self._note(path, "file-wrong-type", expected=_TYPE_NAMES[expected])
+            return _UNUSABLE
         if get_origin(hint) is tuple:
-            return tuple(self._read_items(get_args(hint)[0], value, path))
+            items = (
+                self._read(get_args(hint)[0], item, f"{path}[{number}]")
+                for number, item in enumerate(value)
+            )
+            usable = tuple(item for item in items if item is not _UNUSABLE)
+            return usable if usable or not value else _UNUSABLE
         if get_origin(hint) is Mapping:
             return dict(self._read_entries(get_args(hint)[1], value, path))
-        if is_dataclass(hint):
-            return self.read_table(hint, value, path)  # type: ignore[arg-type]
-        if not isinstance(value, hint):
-            self._note(path, "file-wrong-type", expected={str: "text", bool: "true or false"}[hint])
-        elif isinstance(value, str) and (SECRET_TOKEN.search(value) or _SECRET_WORD.search(value)):
-            self._note(path, "file-secret")
+        if is_table:
+            return self.read_table(hint, value, path)
+        if isinstance(value, str) and (code := _text_problem(value)):
+            self._note(path, code)
+            return _UNUSABLE
         return value
 
-    def _read_items(self, hint: Any, value: Any, path: str) -> Iterator[Any]:
-        if not isinstance(value, list):
-            self._note(path, "file-wrong-type", expected="a list")
-            return
-        for number, item in enumerate(value):
-            yield self._read(hint, item, f"{path}[{number}]")
-
-    def _read_entries(self, hint: Any, value: Any, path: str) -> Iterator[tuple[str, Any]]:
-        if not isinstance(value, dict):
-            self._note(path, "file-wrong-type", expected="a table")
-            return
+    def _read_entries(
+        self, hint: Any, value: Mapping[str, Any], path: str
+    ) -> Iterator[tuple[str, Any]]:
         for key, item in value.items():
-            if SECRET_TOKEN.search(key) or _SECRET_WORD.search(key):
-                self._note(f"{path}.…", "file-secret")
-            else:
-                yield key, self._read(hint, item, key_path(path, key))
+            if code := _text_problem(key, is_line=True):
+                self._note(f"{path}.…", code)
+            elif (found := self._read(hint, item, key_path(path, key))) is not _UNUSABLE:
+                yield key, found
 
 
-def _check(document: ConnectionsFile, zoho: Zoho) -> Iterator[FileProblem]:
-    """What is wrong with the values."""
-    yield from _check_clients(document, zoho)
+_TYPE_NAMES = {str: "text", bool: "true or false", list: "a list", dict: "a table"}
+
+
+def _text_problem(text: str, *, is_line: bool = False) -> str:
+    """Why a text can't be in the file, as a failure code; empty if it can."""
+    if SECRET_TOKEN.search(text) or _SECRET_WORD.search(text):
+        return "file-secret"
+    shown = sanitize_line(text) if is_line else sanitize(text)
+    return "" if shown == text else "file-control-character"
+
+
+def _check(document: ConnectionsFile, zoho: Zoho, incomplete: Set[str]) -> Iterator[FileProblem]:
+    """What is wrong with the values. What is missing from the tables at the paths `incomplete` has
+    been noted."""
+    yield from _check_clients(document, zoho, incomplete)
     lowered: dict[str, str] = {}
     targets: dict[tuple[str, str, str], str] = {}
     for name, table in document.connections.items():
@@ -273,10 +315,11 @@ def _check(document: ConnectionsFile, zoho: Zoho) -> Iterator[FileProblem]:
             yield FileProblem(path, Failure("bad-name", details={"name": name}))
         if other := lowered.setdefault(name.lower(), name) != name and lowered[name.lower()]:
             yield FileProblem(path, Failure("file-repeated", details={"other": other}))
-        yield from _check_connection(path, table, document, zoho)
+        yield from _check_connection(path, table, document, zoho, incomplete)
         for number, each in enumerate(table.destinations):
             here = f"{path}.destinations[{number}]"
-            yield from _problems(here, partial(_check_destination, name, each))
+            if here not in incomplete:
+                yield from _problems(here, partial(_check_destination, name, each))
             key = (name, each.to, each.entry)
             if targets.setdefault(key, here) != here:
                 yield FileProblem(here, Failure("file-repeated", details={"other": targets[key]}))
@@ -284,19 +327,21 @@ def _check(document: ConnectionsFile, zoho: Zoho) -> Iterator[FileProblem]:
         yield FileProblem("monitor.notify", Failure("file-notify-url"))
 
 
-def _check_clients(document: ConnectionsFile, zoho: Zoho) -> Iterator[FileProblem]:
+def _check_clients(
+    document: ConnectionsFile, zoho: Zoho, incomplete: Set[str]
+) -> Iterator[FileProblem]:
     by_id: dict[str, str] = {}
     for name, client in document.clients.items():
         path = key_path("clients", name)
         if not name.strip():
             yield FileProblem(path, Failure("file-missing-key"))
-        if not CLIENT_ID.fullmatch(client.id):
+        if not CLIENT_ID.fullmatch(client.id) and (client.id or path not in incomplete):
             yield FileProblem(f"{path}.id", Failure("file-client-id"))
-        if by_id.setdefault(client.id, name) != name:
+        if client.id and by_id.setdefault(client.id, name) != name:
             yield FileProblem(
                 f"{path}.id", Failure("file-repeated", details={"other": by_id[client.id]})
             )
-        if not client.data_centers:
+        if not client.data_centers and path not in incomplete:
             yield FileProblem(f"{path}.data_centers", Failure("file-missing-key"))
         for number, location in enumerate(client.data_centers):
             here = f"{path}.data_centers[{number}]"
@@ -307,9 +352,14 @@ def _check_clients(document: ConnectionsFile, zoho: Zoho) -> Iterator[FileProble
 
 
 def _check_connection(
-    path: str, table: ConnectionTable, document: ConnectionsFile, zoho: Zoho
+    path: str,
+    table: ConnectionTable,
+    document: ConnectionsFile,
+    zoho: Zoho,
+    incomplete: Set[str],
 ) -> Iterator[FileProblem]:
-    if table.client not in document.clients:
+    is_client_known = table.client in document.clients or "" in incomplete
+    if not (is_client_known or (not table.client and path in incomplete)):
         near = difflib.get_close_matches(table.client, [*document.clients], n=1, cutoff=0.5)
         details = {"client": table.client, "nearest": "".join(near)}
         yield FileProblem(f"{path}.client", Failure("file-unknown-client", details=details))
@@ -327,7 +377,6 @@ def _check_connection(
         ("tags", {"tags": table.tags}),
         ("note", {"note": table.note}),
         ("organization", {"owner": table.organization}),
-        ("environment", {"owner": table.environment}),
     )
     for key, values in checks:
         if any(values.values()):
@@ -336,7 +385,11 @@ def _check_connection(
                 f"{path}.{key}",
                 partial(ConnectionRequest.of, location=None, **request),
             )
-    if not (table.presets or table.scopes):
+    if table.environment and table.environment.title() not in ENVIRONMENTS:
+        near = difflib.get_close_matches(table.environment.title(), ENVIRONMENTS, n=1)
+        details = {"nearest": "".join(near), "known": ", ".join(ENVIRONMENTS)}
+        yield FileProblem(f"{path}.environment", Failure("file-environment", details=details))
+    if not (table.presets or table.scopes) and path not in incomplete:
         yield FileProblem(path, Failure("no-preset"))
 
 

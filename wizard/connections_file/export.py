@@ -3,8 +3,6 @@
 The file has no secrets. A webhook URL may be one, so it is left out; the file says so.
 """
 
-import json
-import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
@@ -15,6 +13,7 @@ from wizard.connections_file.document import (
     DestinationTable,
     MonitorTable,
     key_path,
+    quoted,
 )
 from wizard.connections_file.plan import Installation, destination_key
 from wizard.errors import WizardError, message
@@ -23,7 +22,6 @@ from wizard.store import AccessPermission, ConnectionOverview, Destination
 from wizard.transport import webhook
 from wizard.zoho import ACCOUNT_SCOPE, missing_scopes, preset
 
-_CONTROL = re.compile(r"[\x7f-\x9f\u2028\u2029]")
 Value = str | bool | Sequence[str] | Mapping[str, str]
 
 
@@ -136,9 +134,11 @@ def _destination_table(destination: Destination) -> DestinationTable:
 # --- TOML -----------------------------------------------------------------------------------------
 
 
-def to_toml(document: ConnectionsFile, *, has_notify_url: bool = False) -> str:
-    """`document` as TOML, without the values that are the default. `has_notify_url`: notifications
-    go to a URL, which is left out."""
+def to_toml(
+    document: ConnectionsFile, *, has_notify_url: bool = False, has_ssh_keys: bool = False
+) -> str:
+    """`document` as TOML, without the values that are the default. A comment names what is left
+    out: the URL that notifications go to, and the SSH keys that have access."""
     blocks = [_comment("heading")]
     blocks += [_table(key_path("clients", n), vars(each)) for n, each in document.clients.items()]
     for name, connection in document.connections.items():
@@ -153,6 +153,8 @@ def to_toml(document: ConnectionsFile, *, has_notify_url: bool = False) -> str:
         blocks.append(_table("monitor", vars(document.monitor)))
     if has_notify_url:
         blocks.append(_comment("notify-url"))
+    if has_ssh_keys:
+        blocks.append(_comment("ssh-keys"))
     return "\n\n".join(blocks) + "\n"
 
 
@@ -172,15 +174,9 @@ def _lines(values: Mapping[str, Value]) -> Iterator[str]:
         elif not value:
             continue
         elif isinstance(value, Mapping):
-            pairs = ", ".join(f"{key_path('', k)} = {_quoted(v)}" for k, v in value.items())
+            pairs = ", ".join(f"{key_path('', k)} = {quoted(v)}" for k, v in value.items())
             yield f"{key} = {{ {pairs} }}"
         elif isinstance(value, str):
-            yield f"{key} = {_quoted(value)}"
+            yield f"{key} = {quoted(value)}"
         else:
-            yield f"{key} = [{', '.join(map(_quoted, value))}]"
-
-
-def _quoted(text: str) -> str:
-    """`text` as a basic string of TOML, which is that of JSON except for a few characters."""
-    quoted = json.dumps(text, ensure_ascii=False)
-    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", quoted)
+            yield f"{key} = [{', '.join(map(quoted, value))}]"

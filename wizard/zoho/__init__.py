@@ -7,6 +7,7 @@ from wizard.tables import read_table
 from wizard.zoho.data_centers import LIVE, DataCenter, Zoho, load
 from wizard.zoho.products import (
     ACCOUNT_SCOPE,
+    ENVIRONMENTS,
     Credential,
     OrganizationListing,
     OtherProduct,
@@ -25,11 +26,13 @@ from wizard.zoho.products import (
     product_of,
     products,
     products_of,
+    suggest_scope,
     unusual_scopes,
 )
 
 __all__ = [
     "ACCOUNT_SCOPE",
+    "ENVIRONMENTS",
     "LIVE",
     "Credential",
     "DataCenter",
@@ -54,6 +57,7 @@ __all__ = [
     "product_of",
     "products",
     "products_of",
+    "suggest_scope",
     "unusual_scopes",
 ]
 

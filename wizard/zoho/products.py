@@ -19,6 +19,9 @@ from wizard.tables import read_table
 ACCOUNT_SCOPE = "AaaServer.profile.READ"
 """Requested for every connection: it names the account without any product."""
 
+ENVIRONMENTS = ("Production", "Sandbox", "Developer")
+"""The environments of an organization that a product may name."""
+
 _OPENID = ("openid", "email", "profile", "phone")
 _PART = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _OPERATION = re.compile(r"[A-Za-z][A-Za-z_-]*")
@@ -91,6 +94,47 @@ def unusual_scopes(scope: Iterable[str]) -> tuple[str, ...]:
         for each in scope
         if "." in each and each.rpartition(".")[2].upper() not in _KNOWN_OPERATIONS
     )
+
+
+def suggest_scope(scope: str) -> str:
+    """A scope with a known spelling of each part of ``scope``; empty if no part is unknown and
+    similar to a known one."""
+    *names, operation = scope.split(".")
+    if not names:
+        return ""
+    service, *words = names
+    known = _known_parts()
+    spelled = [
+        _nearest(service, known["services"]),
+        *(_nearest(each, known["names"]) for each in words),
+        _nearest(operation, known["operations"]),
+    ]
+    suggested = ".".join(spelled)
+    return "" if suggested.lower() == scope.lower() else suggested
+
+
+def _nearest(part: str, known: Mapping[str, str]) -> str:
+    """The known part that is similar to ``part``; ``part`` itself if it's known, or if none is."""
+    if part.lower() in known:
+        return part
+    near = get_close_matches(part.lower(), [*known], n=1, cutoff=0.8)
+    return known[near[0]] if near else part
+
+
+@cache
+def _known_parts() -> Mapping[str, Mapping[str, str]]:
+    """The parts of the scopes in the tables, as they are usually spelled, by their lower case."""
+    scopes = [scope for each in presets() for scope in each.scope]
+    scopes += [probe.scope for each in products() for probe in each.probes]
+    scopes += [each.organizations.scope for each in products() if each.organizations]
+    services = [each.service for each in products()]
+    services += [each.service for each in other_products() if each.service]
+    names = [*_scope_table()["names"], *(name for each in scopes for name in each.split(".")[1:-1])]
+    operations = [*_KNOWN_OPERATIONS, *(each.rpartition(".")[2] for each in scopes)]
+    parts = {"services": services, "names": names, "operations": operations}
+    return {
+        kind: {each.lower(): each for each in reversed(values)} for kind, values in parts.items()
+    }
 
 
 def _malformed_hint(scope: str) -> str:
