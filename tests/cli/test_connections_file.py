@@ -132,6 +132,8 @@ def test_a_person_can_correct_a_secret_and_a_second_question_prunes(
         ],
     )
     assert "accounts/oauth/v2/auth" in done.stdout, "the message for the account owner"
+    waiting = shell.run("plan", str(path), "--exit-code")
+    assert (waiting.exit_code, "Waiting for the account owners" in waiting.stdout) == (0, True)
     store = shell_harness.services.store
     assert store.clients.get(made["client_id"]).name == "new"
     assert store.connections.exists("old"), "nothing is removed before the consents"

@@ -16,6 +16,7 @@ from support.reauthorization import authorize, reauthorize_all
 
 from wizard.connections_file.description import describe, summary
 from wizard.connections_file.plan import ConsentReason
+from wizard.model import AttemptMode
 from wizard.zoho import limits
 
 
@@ -62,7 +63,13 @@ def test_what_was_exported_differs_in_nothing(harness: Harness, tmp_path: Path) 
     text += connection_table("any", "zylker", account="", note="two\\nlines\\u007f")
     text = text.replace("\\u007f", "")
     apply_without_consents(harness, text + '[monitor]\nnotify = "cat"\n', clients)
+    other = register_clients(harness, "other")["other"]
+    other_text = f"{other['client_id']} {other['secrets']['eu']}"
+    harness.services.clients.register(
+        other_text, name='a\\b "\x1b]0;c\x07', redirect_uri="http://localhost/"
+    )
     before = exported(harness)
+    assert "\x1b" not in before
     assert plan_of(harness, before).connections == ()
     reauthorize_all(harness)
     assert not plan_of(harness, text).has_changes
@@ -119,8 +126,53 @@ def test_a_different_client_or_organization_is_not_applied(harness: Harness) -> 
         "connections.leads.organization",
     ]
     assert plan.consents == ()
-    refused = plan_of(harness, text + 'organization = "Zylker Outlet"\n')
+    more = 'organization = "Zylker Outlet"\nscopes = ["ZohoCRM.modules.contacts.READ"]\n'
+    refused = plan_of(harness, text + more)
     assert (refused.has_changes, "Nothing else" in summary(refused)) == (False, True)
+
+
+def test_a_client_whose_name_is_taken_is_left_out_with_its_connections(harness: Harness) -> None:
+    clients = register_clients(harness, "zylker", "other")
+    text = file_for_leads(clients["zylker"]["client_id"])
+    apply_without_consents(harness, text, clients)
+    destination = {"profile": "dotenv", "to": str(harness.directory / "a.env")}
+    taken = client_table("zylker", clients["other"]["client_id"]) + connection_table(
+        "leads", "zylker", destinations=[destination], access=["root"]
+    )
+    plan = plan_of(harness, taken, is_pruning=True)
+    assert [(each.path, each.failure.code) for each in plan.declined] == [
+        ("clients.zylker", "client-name-taken"),
+        ("connections.leads", "client-name-taken"),
+    ]
+    assert (plan.missing_secrets, plan.consents, plan.unmanaged.connections) == ((), (), ())
+
+
+def test_a_forwarded_link_is_not_planned_again_until_it_ends(harness: Harness) -> None:
+    clients = register_clients(harness, "zylker")
+    client_id = clients["zylker"]["client_id"]
+    destination = {"profile": "dotenv", "to": str(harness.directory / "a.env")}
+    text = file_for_leads(client_id, destinations=[destination])
+    apply_without_consents(harness, text, clients)
+    harness.services.authorization.begin("leads", AttemptMode.FORWARDED)
+    plan = plan_of(harness, text)
+    assert [each.connection for each in plan.requested] == ["leads"]
+    assert (plan.consents, plan.has_changes, plan.round.sign_in_count) == ((), False, 0)
+    changed = file_for_leads(client_id, account=BOB)
+    assert reasons(harness, changed) == {"leads": ConsentReason.NEW}
+    wider = file_for_leads(client_id, scopes=["ZohoCRM.modules.contacts.READ"])
+    assert reasons(harness, wider) == {"leads": ConsentReason.NEW}
+    harness.advance(hours=25)
+    assert reasons(harness, text) == {"leads": ConsentReason.NEW}
+
+
+def test_scopes_that_the_file_no_longer_has_stay_granted(harness: Harness) -> None:
+    clients = register_clients(harness, "zylker")
+    client_id = clients["zylker"]["client_id"]
+    apply_without_consents(harness, file_for_leads(client_id), clients)
+    reauthorize_all(harness)
+    plan = plan_of(harness, file_for_leads(client_id, presets=[], scopes=["ZohoCRM.org.READ"]))
+    (line,) = next(each.lines for each in describe(plan) if each.code == "connections")
+    assert "no longer requests ZohoCRM.modules.leads.READ at the next consent" in line
 
 
 def test_an_account_that_takes_a_connection_over_is_among_the_changes(harness: Harness) -> None:
@@ -152,20 +204,37 @@ def test_what_is_not_in_the_file_stays_unless_it_is_pruned(harness: Harness) -> 
 
 def test_a_missing_command_of_this_machine_leaves_out_its_destination(harness: Harness) -> None:
     clients = register_clients(harness, "zylker")
-    destination = {"profile": "command", "to": "no-such-program --here"}
+    destinations = [
+        {"profile": "command", "to": "no-such-program --here"},
+        {"profile": "dotenv", "to": str(harness.directory / "missing/.env")},
+    ]
     text = file_for_leads(
-        clients["zylker"]["client_id"], destinations=[destination], access=["nobody-of-this-name"]
+        clients["zylker"]["client_id"], destinations=destinations, access=["nobody-of-this-name"]
     )
     plan = plan_of(harness, text)
     assert [(each.path, each.failure.code) for each in plan.declined] == [
         ("connections.leads.destinations[0]", "command-missing"),
+        ("connections.leads.destinations[1]", "destination-no-directory"),
         ("connections.leads.access[0]", "unknown-user"),
     ]
     assert (plan.deliveries, plan.access) == ((), ())
 
 
+def test_a_destination_whose_directory_is_gone_is_not_pruned(harness: Harness) -> None:
+    clients = register_clients(harness, "zylker")
+    directory = harness.directory / "app"
+    directory.mkdir()
+    destination = {"profile": "dotenv", "to": str(directory / ".env")}
+    text = file_for_leads(clients["zylker"]["client_id"], destinations=[destination])
+    apply_without_consents(harness, text, clients)
+    directory.rmdir()
+    plan = plan_of(harness, text, is_pruning=True)
+    assert [each.failure.code for each in plan.declined] == ["destination-no-directory"]
+    assert not plan.unmanaged
+
+
 def test_one_place_gets_the_credentials_of_one_connection(harness: Harness) -> None:
-    destinations = [{"profile": "dotenv", "to": "/srv/app/.env"}]
+    destinations = [{"profile": "dotenv", "to": str(harness.directory / ".env")}]
     tables = [
         connection_table(name, "zylker", destinations=destinations) for name in ("one", "two")
     ]

@@ -4,7 +4,13 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from wizard.connections_file.plan import ChangeKind, Difference, FilePlan, destination_key
+from wizard.connections_file.plan import (
+    ChangeKind,
+    Declined,
+    Difference,
+    FilePlan,
+    destination_key,
+)
 from wizard.errors import explain, message
 from wizard.timefmt import format_duration
 
@@ -27,8 +33,10 @@ def describe(plan: FilePlan) -> tuple[PlanSection, ...]:
         "connections": _connections(plan),
         "programs": _programs(plan),
         "consents": _consents(plan),
+        "requested": _requested(plan),
         "deliveries": _deliveries(plan),
-        "declined": _declined(plan),
+        "declined": _reasons(plan.declined),
+        "warnings": _reasons(plan.warnings),
         "removed" if plan.is_pruning else "unmanaged": _unmanaged(plan),
     }
     sections = (PlanSection(code, _text(code), tuple(lines)) for code, lines in parts.items())
@@ -38,7 +46,8 @@ def describe(plan: FilePlan) -> tuple[PlanSection, ...]:
 def summary(plan: FilePlan) -> str:
     """What the plan comes to, in one sentence."""
     if not plan.has_changes:
-        return message("plan-summary", "nothing-else" if plan.declined else "nothing")
+        is_rest = plan.declined or plan.requested
+        return message("plan-summary", "nothing-else" if is_rest else "nothing")
     new = sum(each.kind is ChangeKind.ADD for each in plan.connections)
     changed = len(plan.connections) - new + len(_new_accounts(plan))
     left = plan.unmanaged
@@ -93,17 +102,17 @@ def _new_accounts(plan: FilePlan) -> Mapping[str, str]:
 
 def _differences(differences: Sequence[Difference], more: str = "") -> str:
     texts = [more] if more else []
-    texts += [
-        _text("difference", field=each.field, before=each.before, after=each.after)
-        for each in differences
-    ]
+    for each in differences:
+        is_narrower = each.field == "scopes" and not each.after
+        code = "fewer-scopes" if is_narrower else "difference"
+        texts.append(_text(code, field=each.field, before=each.before, after=each.after))
     return f": {'; '.join(texts)}" if texts else ""
 
 
-def _declined(plan: FilePlan) -> Iterator[str]:
+def _reasons(parts: Sequence[Declined]) -> Iterator[str]:
     """Each reason once, with all parts of the file that it is about."""
     paths: dict[str, list[str]] = defaultdict(list)
-    for each in plan.declined:
+    for each in parts:
         explanation = explain(each.failure)
         paths[f"{explanation.title}. {explanation.cause}"].append(each.path)
     yield from (f"{', '.join(of_reason)}: {reason}" for reason, of_reason in paths.items())
@@ -133,6 +142,11 @@ def _consents(plan: FilePlan) -> Iterator[str]:
             names=", ".join(group.names),
             duration=format_duration(group.wait) if group.wait else "",
         )
+
+
+def _requested(plan: FilePlan) -> Iterator[str]:
+    if plan.requested:
+        yield _text("requested-names", names=", ".join(each.connection for each in plan.requested))
 
 
 def _deliveries(plan: FilePlan) -> Iterator[str]:

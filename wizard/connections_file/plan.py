@@ -7,11 +7,21 @@ change it (`Declined`), and what is stored but not in the file.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
-from wizard.model import Client, Connection, Failure, Grant, GrantState, is_same_email
+from wizard.connections_file.document import key_path
+from wizard.model import (
+    AttemptMode,
+    AttemptState,
+    Client,
+    Connection,
+    Failure,
+    Grant,
+    GrantState,
+    is_same_email,
+)
 from wizard.model.states import ItemState
 from wizard.reauthorization.plan import (
     ReauthorizationItem,
@@ -147,7 +157,11 @@ class Wanted:
     notify_command: str | None = None
     """None: the file doesn't say."""
     obstacles: tuple[Declined, ...] = ()
-    """What this machine lacks."""
+    """What can't be applied on this machine."""
+    kept: frozenset[str] = frozenset()
+    """The connections that the obstacles are about. What they have is left unchanged."""
+    warnings: tuple[Declined, ...] = ()
+    """What is applied, but may be a mistake."""
 
 
 @dataclass(frozen=True)
@@ -171,11 +185,15 @@ class FilePlan:
     access: tuple[AccessChange, ...]
     monitor: Difference | None
     consents: tuple[Consent, ...]
+    """Without those that were requested from the account owner."""
+    requested: tuple[Consent, ...]
+    """Those whose link was forwarded; the account owner hasn't answered yet."""
     round: ReauthorizationPlan
     """The consents by account, data center and client, in order."""
     deliveries: tuple[Destination, ...]
     """The destinations that get credentials, now or after the consent of their connection."""
     declined: tuple[Declined, ...]
+    warnings: tuple[Declined, ...]
     unmanaged: Unmanaged
     is_pruning: bool = False
 
@@ -194,6 +212,11 @@ class FilePlan:
         return any(parts) or (self.is_pruning and bool(self.unmanaged))
 
     @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to say except what isn't in the file."""
+        return not (self.has_changes or self.declined or self.requested or self.warnings)
+
+    @property
     def missing_secrets(self) -> tuple[tuple[ClientChange, str], ...]:
         """The clients and data centers whose secret is needed, in order."""
         return tuple((each, where) for each in self.clients for where in each.missing_secrets)
@@ -207,20 +230,21 @@ def judge(
     *,
     is_pruning: bool = False,
 ) -> FilePlan:
-    """Compare `wanted` with `installed`. `schedules` says when consents can start, by client ID and
-    data center."""
+    """Compare `wanted`, which is `applicable`, with `installed`. `schedules` says when consents can
+    start, by client ID and data center."""
     declined = [*wanted.obstacles, *_declined_clients(wanted, installed)]
-    changes, consents, blocked = [], [], set()
+    changes: list[ConnectionChange] = []
+    consents: list[Consent] = []
+    requested: list[Consent] = []
     for connection in wanted.connections:
         overview = installed.overviews.get(connection.name)
         refusals = _refusals(connection, overview) if overview else ()
         declined += refusals
-        if refusals:
-            blocked.add(connection.name)
-        if change := _connection_change(connection, overview):
+        if change := _connection_change(connection, overview, is_consenting=not refusals):
             changes.append(change)
         if not refusals and (consent := _consent(connection, overview)):
-            consents.append(consent)
+            is_waiting = _is_requested(connection, overview, consent, now)
+            (requested if is_waiting else consents).append(consent)
     declined += _crowded_accounts(wanted)
     consenting = {each.connection for each in consents}
     return FilePlan(
@@ -230,15 +254,51 @@ def judge(
         access=tuple(_access_changes(wanted, installed)),
         monitor=_monitor_difference(wanted, installed),
         consents=tuple(consents),
+        requested=tuple(requested),
         round=_round(wanted, installed, consents, schedules, now),
         deliveries=tuple(_deliveries(wanted, installed, consenting)),
         declined=tuple(declined),
+        warnings=wanted.warnings,
         unmanaged=_unmanaged(wanted, installed),
         is_pruning=is_pruning,
     )
 
 
 # --- Clients --------------------------------------------------------------------------------------
+
+
+def applicable(wanted: Wanted, installed: Installation) -> Wanted:
+    """`wanted` without the new clients whose name a stored one has, and without their connections:
+    these become obstacles."""
+    taken = {each.name: each.client_id for each in installed.clients.values()}
+    left_out = {
+        each.client_id: Failure(
+            "client-name-taken", details={"name": each.name, "client_id": taken[each.name]}
+        )
+        for each in wanted.clients
+        if each.client_id not in installed.clients and each.name in taken
+    }
+    blocked = {
+        each.name: each.client_id for each in wanted.connections if each.client_id in left_out
+    }
+    obstacles = [
+        Declined(key_path("clients", each.name), left_out[each.client_id])
+        for each in wanted.clients
+        if each.client_id in left_out
+    ]
+    obstacles += [
+        Declined(key_path("connections", name), left_out[client_id])
+        for name, client_id in blocked.items()
+    ]
+    return replace(
+        wanted,
+        clients=tuple(each for each in wanted.clients if each.client_id not in left_out),
+        connections=tuple(each for each in wanted.connections if each.name not in blocked),
+        destinations=tuple(each for each in wanted.destinations if each.connection not in blocked),
+        permissions=tuple(each for each in wanted.permissions if each.connection not in blocked),
+        obstacles=(*wanted.obstacles, *obstacles),
+        kept=wanted.kept | blocked.keys(),
+    )
 
 
 def _client_changes(wanted: Wanted, installed: Installation) -> Iterator[ClientChange]:
@@ -255,14 +315,10 @@ def _client_changes(wanted: Wanted, installed: Installation) -> Iterator[ClientC
 
 
 def _declined_clients(wanted: Wanted, installed: Installation) -> Iterator[Declined]:
-    names = {each.name: each.client_id for each in installed.clients.values()}
     for client in wanted.clients:
-        path = f"clients.{client.name}"
+        path = key_path("clients", client.name)
         stored = installed.clients.get(client.client_id)
         if stored is None:
-            if client.name in names:
-                details = {"name": client.name, "client_id": names[client.name]}
-                yield Declined(path, Failure("client-name-taken", details=details))
             continue
         pairs = (
             ("redirect_uri", stored.redirect_uri, client.redirect_uri),
@@ -295,7 +351,7 @@ def _refusals(wanted: Connection, overview: ConnectionOverview) -> tuple[Decline
         pairs.append(("organization", actual, ", ".join(filter(None, expected))))
     return tuple(
         Declined(
-            f"connections.{wanted.name}.{key}",
+            f"{key_path('connections', wanted.name)}.{key}",
             Failure(
                 "file-connection-fixed",
                 details={"name": wanted.name, "key": key, "stored": before, "wanted": after},
@@ -316,8 +372,9 @@ def _is_usable(grant: Grant | None) -> bool:
 
 
 def _connection_change(
-    wanted: Connection, overview: ConnectionOverview | None
+    wanted: Connection, overview: ConnectionOverview | None, *, is_consenting: bool
 ) -> ConnectionChange | None:
+    """What changes, or None. Without a consent, no scopes are added."""
     if overview is None:
         return ConnectionChange(wanted.name, ChangeKind.ADD)
     stored = overview.connection
@@ -336,7 +393,7 @@ def _connection_change(
         texts += [("client", stored.client_id, wanted.client_id)]
         texts += [("data_center", stored.location or "", wanted.location or "")]
     texts += [("scopes", " ".join(removed_scopes(stored.scope, wanted.scope)), "")]
-    added = missing_scopes(stored.scope, _own_scopes(wanted.scope))
+    added = missing_scopes(stored.scope, _own_scopes(wanted.scope)) if is_consenting else ()
     texts += [("scopes", "", " ".join(added))]
     differences = tuple(Difference(*each) for each in texts if each[1] != each[2])
     return ConnectionChange(wanted.name, ChangeKind.CHANGE, differences) if differences else None
@@ -373,6 +430,23 @@ def _consent(wanted: Connection, overview: ConnectionOverview | None) -> Consent
     return Consent(name, ConsentReason.SCOPES, scope) if scope else None
 
 
+def _is_requested(
+    wanted: Connection, overview: ConnectionOverview | None, consent: Consent, now: datetime
+) -> bool:
+    """Whether the account owner has a link for this consent, and can still answer it."""
+    attempt = overview.attempt if overview else None
+    if overview is None or attempt is None or consent.new_account_email:
+        return False
+    is_waiting = (attempt.mode, attempt.state) == (AttemptMode.FORWARDED, AttemptState.REDIRECTED)
+    if not is_waiting or attempt.is_expired(now) or missing_scopes(attempt.scope, wanted.scope):
+        return False
+    stored = overview.connection
+    return overview.grant is not None or (
+        (stored.client_id, stored.location, stored.expected_email)
+        == (wanted.client_id, wanted.location, wanted.expected_email)
+    )
+
+
 def _crowded_accounts(wanted: Wanted) -> Iterator[Declined]:
     """The clients with which one account would have more refresh tokens than the wizard lets it."""
     names = {each.client_id: each.name for each in wanted.clients}
@@ -389,7 +463,9 @@ def _crowded_accounts(wanted: Wanted) -> Iterator[Declined]:
                 "email": email,
                 "most": str(limits().refresh_tokens_hard_stop),
             }
-            yield Declined(f"clients.{names[client_id]}", Failure("file-crowded", details=details))
+            yield Declined(
+                key_path("clients", names[client_id]), Failure("file-crowded", details=details)
+            )
 
 
 def _round(
@@ -513,15 +589,16 @@ def _unmanaged(wanted: Wanted, installed: Installation) -> Unmanaged:
     permissions = {(each.connection, each.uid) for each in wanted.permissions}
     return Unmanaged(
         tuple(each for each in installed.clients.values() if each.client_id not in client_ids),
-        tuple(name for name in installed.overviews if name not in names),
+        tuple(name for name in installed.overviews if name not in names | wanted.kept),
         tuple(
             each
             for each in installed.destinations
-            if each.connection in names and destination_key(each) not in destinations
+            if each.connection in names - wanted.kept and destination_key(each) not in destinations
         ),
         tuple(
             each
             for each in installed.permissions
-            if each.connection in names and (each.connection, each.uid) not in permissions
+            if each.connection in names - wanted.kept
+            and (each.connection, each.uid) not in permissions
         ),
     )

@@ -11,7 +11,12 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from wizard.clients import ClientService, ConnectionRequest, Credentials, parse_secret
-from wizard.connections_file.document import ConnectionsFile, DestinationTable, key_path
+from wizard.connections_file.document import (
+    ConnectionsFile,
+    DestinationTable,
+    key_path,
+    misspelled_scopes,
+)
 from wizard.connections_file.plan import (
     ChangeKind,
     Consent,
@@ -20,6 +25,7 @@ from wizard.connections_file.plan import (
     Installation,
     Unmanaged,
     Wanted,
+    applicable,
     destination_key,
     is_unauthorized,
     judge,
@@ -78,9 +84,10 @@ class ConnectionsFileService:
             for location in client.data_centers
         ]
         schedules = self._request_log.consent_schedules(places) if places else {}
+        installed = self.installation()
         return judge(
-            self._wanted(document),
-            self.installation(),
+            self._wanted(document, installed),
+            installed,
             schedules,
             self._clock(),
             is_pruning=is_pruning,
@@ -99,15 +106,16 @@ class ConnectionsFileService:
 
     # the file in the types of the store
 
-    def _wanted(self, document: ConnectionsFile) -> Wanted:
+    def _wanted(self, document: ConnectionsFile, installed: Installation) -> Wanted:
         obstacles: list[Declined] = []
+        kept: set[str] = set()
         destinations: list[Destination] = []
         permissions: list[AccessPermission] = []
         places: dict[tuple[str, str], list[Destination]] = defaultdict(list)
-        for stored in self._store.destinations.all():
+        for stored in installed.destinations:
             places[stored.target, stored.entry].append(stored)
         for name, table in document.connections.items():
-            path = key_path("connections", name)
+            path, known = key_path("connections", name), len(obstacles)
             for number, row in enumerate(table.destinations):
                 with _collecting(obstacles, f"{path}.destinations[{number}]"):
                     destination = self._destination(name, row)
@@ -119,7 +127,9 @@ class ConnectionsFileService:
                 with _collecting(obstacles, f"{path}.access[{number}]"):
                     uid, user_name = resolve_user(user)
                     permissions.append(AccessPermission(name, uid, user_name, self._clock()))
-        return Wanted(
+            if len(obstacles) > known:
+                kept.add(name)
+        wanted = Wanted(
             clients=tuple(self._client(name, document) for name in document.clients),
             client_locations={each.id: each.data_centers for each in document.clients.values()},
             connections=tuple(self._connection(name, document) for name in document.connections),
@@ -127,7 +137,12 @@ class ConnectionsFileService:
             permissions=tuple(permissions),
             notify_command=self._notify_command(document, obstacles),
             obstacles=tuple(obstacles),
+            kept=frozenset(kept),
+            warnings=tuple(
+                Declined(each.path, each.failure) for each in misspelled_scopes(document)
+            ),
         )
+        return applicable(wanted, installed)
 
     def _client(self, name: str, document: ConnectionsFile) -> Client:
         table = document.clients[name]
@@ -179,7 +194,9 @@ class ConnectionsFileService:
             file_mode=table.mode,
             file_group=table.group,
         )
-        return self._delivery.resolve(wanted)
+        resolved = self._delivery.resolve(wanted)
+        self._delivery.require_directory(resolved)
+        return resolved
 
     def _notify_command(self, document: ConnectionsFile, obstacles: list[Declined]) -> str | None:
         notify = document.monitor.notify if document.monitor else None
@@ -214,8 +231,8 @@ class ConnectionsFileService:
 
         A step that fails doesn't stop the others. Needs the clients. Raises ``unknown-client``.
         """
-        wanted = self._wanted(document)
         installed = self.installation()
+        wanted = self._wanted(document, installed)
         changed = {each.name for each in plan.connections}
         for connection in wanted.connections:
             if connection.name in changed:

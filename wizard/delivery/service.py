@@ -248,6 +248,12 @@ class DeliveryService:
             file_mode=file_mode,
         )
 
+    def require_directory(self, destination: Destination) -> None:
+        """Raise ``destination-no-directory`` if the directory of its file is missing."""
+        directory = os.path.dirname(destination.target)
+        if not profile(destination.profile).is_command and not os.path.isdir(directory):
+            raise fail("destination-no-directory", target=destination.target, directory=directory)
+
     def preview(self, destination: Destination) -> DeliveryPreview:
         """What a delivery of the current grant would change. Raises as `deliver` does before it
         writes."""

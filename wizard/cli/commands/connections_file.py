@@ -1,5 +1,6 @@
 """``plan``, ``apply`` and ``export-config``: connections as code."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,11 +9,13 @@ import click
 
 from wizard.cli.commands.client import store_client_file
 from wizard.cli.commands.reauthorize import (
+    check_options,
     give_consents,
     open_authorizer,
     print_requests,
 )
 from wizard.cli.flows.authorization import (
+    Authorizer,
     PasteAuthorizer,
     assist_option,
     keep_profile_option,
@@ -48,7 +51,7 @@ from wizard.transport import webhook
 
 DEFAULT_FILE = "connections.toml"
 CHANGES = 10
-"""The exit code of ``plan --exit-code`` if something differs."""
+"""The exit code of ``plan --exit-code`` if `apply` would change something."""
 MAX_SECRET_TRIES = 3
 
 file_argument = click.argument(
@@ -65,7 +68,10 @@ prune_option = click.option(
 @file_argument
 @prune_option
 @click.option(
-    "--exit-code", "has_exit_code", is_flag=True, help="Exit with 10 if something differs."
+    "--exit-code",
+    "has_exit_code",
+    is_flag=True,
+    help="Exit with 10 if `apply` would change something.",
 )
 @pass_terminal
 def plan(terminal: Terminal, file: str, prune: bool, has_exit_code: bool) -> None:
@@ -134,43 +140,32 @@ def apply(
       zoho-wizard apply connections.toml --assist
       zoho-wizard apply --request
     """
-    if assist and (no_browser or request):
-        raise click.UsageError(message("usage-errors", "assist-combined-reauthorize"))
-    if keep_profile and not assist:
-        raise click.UsageError(message("usage-errors", "keep-profile"))
+    check_options(assist=assist, has_other_mode=no_browser or request, keep_profiles=keep_profile)
     if assist and terminal.no_input:
         raise fail("input-needed", options="--no-browser, or --request")
     document = read_document(terminal, file)
     service = terminal.services.connections_file
     found = service.plan(document, is_pruning=prune)
-    if not found.has_changes:
-        if found.declined and not terminal.is_json:
-            _print_plan(terminal, found)
-            return
-        _print_report(terminal, found, (), (), (), None)
-        return
-    if not terminal.is_json:
+    if not (terminal.is_json or found.is_empty):
         _print_plan(terminal, found)
+    if not found.has_changes:
+        if terminal.is_json or found.is_empty:
+            _print_report(terminal, found, (), (), (), None)
+        return
     if not yes:
         terminal.confirm(message("prompts", "apply-file"), option="--yes")
+    command = f"zoho-wizard apply {shlex.quote(file)}"
     with open_authorizer(
         terminal,
         assist=assist,
         keep_profiles=keep_profile,
         no_browser=no_browser,
-        resume_command=f"zoho-wizard apply {file} --assist",
-    ) as authorizer:
-        if found.consents and authorizer is None and not request:
-            if _are_self_clients(document, found):
-                authorizer = PasteAuthorizer(terminal)
-            else:
-                require_page_visitor(terminal, message("input-options", "paste-or-request"))
-        if found.consents and isinstance(authorizer, PasteAuthorizer):
-            terminal.require_line(message("prompts", "callback-piped"))
-        for client_file in client_files:
-            store_client_file(terminal, client_file)
-        for client, location in service.plan(document).missing_secrets:
-            _store_secret(terminal, document, client, location)
+        resume_command=f"{command} --assist",
+    ) as chosen:
+        authorizer = chosen
+        if found.consents and not request:
+            authorizer = _require_person(terminal, document, found, chosen)
+        _store_clients(terminal, document, client_files)
         applied = service.store_connections(document, found)
         names = service.begin_consents(found)
         if names and request:
@@ -182,7 +177,7 @@ def apply(
                 authorizer,
                 "/reauthorize",
                 lambda: _print_progress(terminal, names),
-                f"zoho-wizard apply {file}",
+                command,
             )
     failed = [*applied.failed]
     removed = found.unmanaged if prune and found.unmanaged else None
@@ -205,8 +200,11 @@ def export_config(terminal: Terminal) -> None:
       zoho-wizard export-config | zoho-wizard plan -
     """
     installed = terminal.services.connections_file.installation()
-    has_url = webhook.is_url(installed.notify_command)
-    text = to_toml(to_document(installed), has_notify_url=has_url)
+    text = to_toml(
+        to_document(installed),
+        has_notify_url=webhook.is_url(installed.notify_command),
+        has_ssh_keys=bool(terminal.services.store.key_permissions.all()),
+    )
     terminal.emit(ExportedConfiguration(text), lambda: terminal.renderer.print_raw(text))
 
 
@@ -231,6 +229,34 @@ def read_document(terminal: Terminal, file: str) -> ConnectionsFile:
         raise fail("connections-file-invalid", **count) from None
 
 
+def _require_person(
+    terminal: Terminal,
+    document: ConnectionsFile,
+    found: FilePlan,
+    authorizer: Authorizer | None,
+) -> Authorizer | None:
+    """How the consents are given; None: on the pages. The codes of Self Clients can only be pasted.
+    Raises ``input-needed`` if nobody can give or paste them."""
+    clients = {document.connections[each.connection].client for each in found.consents}
+    if authorizer is None and all(document.clients[each].self_client for each in clients):
+        authorizer = PasteAuthorizer(terminal)
+    if authorizer is None:
+        require_page_visitor(terminal, message("input-options", "paste-or-request"))
+    elif isinstance(authorizer, PasteAuthorizer):
+        terminal.require_line(message("prompts", "callback-piped"))
+    return authorizer
+
+
+def _store_clients(
+    terminal: Terminal, document: ConnectionsFile, client_files: Sequence[Path]
+) -> None:
+    """Store the clients of the client files, then ask for the secrets that are still missing."""
+    for client_file in client_files:
+        store_client_file(terminal, client_file)
+    for client, location in terminal.services.connections_file.plan(document).missing_secrets:
+        _store_secret(terminal, document, client, location)
+
+
 def _store_secret(
     terminal: Terminal, document: ConnectionsFile, client: ClientChange, location: str
 ) -> None:
@@ -248,12 +274,6 @@ def _store_secret(
             terminal.renderer.print_explanation(terminal.explain(error.failure))
         else:
             return
-
-
-def _are_self_clients(document: ConnectionsFile, found: FilePlan) -> bool:
-    """Whether all consents are for Self Clients, whose codes can only be pasted."""
-    clients = {document.connections[each.connection].client for each in found.consents}
-    return all(document.clients[each].self_client for each in clients)
 
 
 def _print_progress(terminal: Terminal, names: Sequence[str]) -> None:
@@ -276,6 +296,10 @@ def _print_plan(terminal: Terminal, found: FilePlan) -> None:
             terminal.renderer.print_item(f"  {line}")
     terminal.renderer.print_output("")
     terminal.renderer.print_item(summary(found))
+    if found.requested:
+        terminal.renderer.print_note(
+            message("notes", "when-a-url-returns"), command="zoho-wizard reauthorize --response"
+        )
 
 
 def _print_report(
@@ -328,6 +352,7 @@ def plan_report(terminal: Terminal, found: FilePlan) -> FilePlanReport:
         access=found.access,
         monitor=found.monitor,
         consents=found.consents,
+        requested=found.requested,
         sign_ins=found.round.sign_in_count,
         groups=tuple(
             PlannedConsents(
@@ -342,6 +367,7 @@ def plan_report(terminal: Terminal, found: FilePlan) -> FilePlanReport:
         wait_seconds=round(found.round.wait.total_seconds()),
         deliveries=tuple(_delivery(each) for each in found.deliveries),
         declined=tuple(_failed_part(terminal, each) for each in found.declined),
+        warnings=tuple(_failed_part(terminal, each) for each in found.warnings),
         unmanaged=_unmanaged_parts(found.unmanaged),
         prune=found.is_pruning,
     )

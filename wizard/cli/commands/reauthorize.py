@@ -199,7 +199,7 @@ def reauthorize(
     """
     if names and all_rejected:
         raise click.UsageError(message("usage-errors", "names-or-all"))
-    _check_options(
+    check_options(
         assist=assist, has_other_mode=no_browser or request or response, keep_profiles=keep_profile
     )
     if assist and terminal.no_input:
@@ -244,7 +244,7 @@ def reauthorize(
     _print_result(terminal, item_names)
 
 
-def _check_options(*, assist: bool, has_other_mode: bool, keep_profiles: bool) -> None:
+def check_options(*, assist: bool, has_other_mode: bool, keep_profiles: bool) -> None:
     """Reject options that contradict each other, before anything is started."""
     if assist and has_other_mode:
         raise click.UsageError(message("usage-errors", "assist-combined-reauthorize"))

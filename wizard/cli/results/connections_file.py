@@ -65,6 +65,8 @@ class FilePlanReport:
     access: tuple[AccessChange, ...]
     monitor: Difference | None
     consents: tuple[Consent, ...]
+    requested: tuple[Consent, ...]
+    """Consents whose link was forwarded, and that the account owner hasn't answered yet."""
     sign_ins: int
     groups: tuple[PlannedConsents, ...]
     """The consents in order."""
@@ -72,6 +74,8 @@ class FilePlanReport:
     """Until the last consent can start, because of Zoho's limits."""
     deliveries: tuple[PlannedDelivery, ...]
     declined: tuple[FailedPart, ...]
+    warnings: tuple[FailedPart, ...]
+    """What is applied, but may be a mistake."""
     unmanaged: UnmanagedParts
     prune: bool
     """What is unmanaged is removed."""
