@@ -123,6 +123,7 @@ def test_a_search_stays_in_the_directory_and_names_what_it_left_out(tmp_path: Pa
     found = discover([str(apps)])
     assert names_in(found, apps) == ["shared/.env"]
     assert reasons_in(found, apps) == {"linked": "link-outside", "file.env": "link-outside"}
+    assert reasons_in(discover([str(apps / "large.env")]), apps) == {"large.env": "too-large"}
     by_pattern = discover([f"{apps}/*/.env", f"{apps}/*.env"])
     assert names_in(by_pattern, apps) == ["shared/.env"]
     assert set(reasons_in(by_pattern, apps).values()) == {"link-outside"}
@@ -201,6 +202,7 @@ def test_programs_are_taken_over_after_one_question(shell: Shell, shell_harness:
     write(apps / "copy/.env", (apps / "app-0-0/.env").read_text())
     write(apps / "wrong/.env", env_text(1, issued["app-0-0"]["client_id"]))
     write(apps / "half.env", f"ZOHO_REFRESH_TOKEN={token(9)}\n")
+    write(apps / "part.env", f"ZOHO_REFRESH_TOKEN={issued['app-1-0']['refresh_token']}\n")
     before = {each: each.read_bytes() for each in apps.rglob("*.env")}
 
     planned = run_import(shell, apps, "--dry-run", exit_code=1)
@@ -216,7 +218,10 @@ def test_programs_are_taken_over_after_one_question(shell: Shell, shell_harness:
         "wrong-secret",
         "import-incomplete",
     )
+    assert [Path(each["path"]).name for each in rows["app-1-0"]["files"]] == [".env", "part.env"]
     assert shell_harness.services.store.connections.all() == ()
+    one = json.loads(shell.run("import", str(apps / "half.env"), "--dry-run", "--json").stdout)
+    assert [each["error"]["code"] for each in one["connections"]] == ["import-incomplete"]
     asked = shell.run("import", str(apps), "--json")
     assert (asked.exit_code, "input-needed" in asked.stderr) == (2, True)
 

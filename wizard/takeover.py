@@ -2,7 +2,7 @@
 
 The search reads and never writes. It is bounded: it follows no link out of the directories that the
 user named, skips what belongs to version control and package managers, and has limits of depth,
-entries and file size. What it couldn't read is named.
+entries and file size. What it couldn't read is named, except large files that the user didn't name.
 """
 
 import fnmatch
@@ -188,7 +188,11 @@ class _Search:
 
     def _read(self, path: str, status: os.stat_result) -> None:
         """Read the credentials of a regular file, once however often it is reached."""
-        if status.st_size > MAX_FILE_BYTES or (status.st_dev, status.st_ino) in self._read_files:
+        if status.st_size > MAX_FILE_BYTES:
+            if path == self._root:
+                self._skip(path, "too-large", str(MAX_FILE_BYTES // 1024**2))
+            return
+        if (status.st_dev, status.st_ino) in self._read_files:
             return
         self._read_files.add((status.st_dev, status.st_ino))
         with os.fdopen(os.open(path, _OPEN_FLAGS), "rb") as file:
@@ -269,10 +273,15 @@ class Takeover:
     def candidates(self, discovery: Discovery) -> tuple[Candidate, ...]:
         """The refresh tokens that were found, each once, with a free name."""
         grouped: dict[tuple[str, str], list[tuple[CredentialSource, FoundCredentials]]] = {}
+        clients = {
+            each.values["refresh_token"]: each.values["client_id"]
+            for _, each in discovery.found
+            if each.values.get("client_id")
+        }
         for source, credentials in discovery.found:
-            values = credentials.values
-            key = values.get("client_id", ""), values["refresh_token"]
-            grouped.setdefault(key, []).append((source, credentials))
+            token = credentials.values["refresh_token"]
+            client_id = credentials.values.get("client_id") or clients.get(token, "")
+            grouped.setdefault((client_id, token), []).append((source, credentials))
         taken = {each.name.lower() for each in self._store.connections.all()}
         return tuple(self._candidate(group, taken) for group in grouped.values())
 

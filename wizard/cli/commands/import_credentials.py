@@ -82,9 +82,7 @@ VALUE_TITLES = {
 @click.option(
     "--scope", default="", help="Name its scopes. Default: those that Zoho or the file names."
 )
-@click.option(
-    "--dry-run", is_flag=True, help="For several files: test what is found, and store nothing."
-)
+@click.option("--dry-run", is_flag=True, help="Test what is found, and store nothing.")
 @click.option(
     "--wait",
     type=DurationType(),
@@ -122,7 +120,7 @@ def import_credentials(
       zoho-wizard import ~/apps --dry-run
       zoho-wizard import '~/apps/*/.env' --wait 30m
     """
-    if len(paths) > 1 or any(map(is_pattern, paths)):
+    if len(paths) > 1 or any(map(is_pattern, paths)) or (dry_run and paths not in ((), ("-",))):
         if name or profile or entry:
             raise click.UsageError(message("usage-errors", "import-several"))
         location = resolve_location(terminal, data_center)
@@ -131,12 +129,27 @@ def import_credentials(
         )
     if dry_run or wait or yes:
         raise click.UsageError(message("usage-errors", "import-one"))
-    path = paths[0] if paths else None
-    credentials = _find_credentials(terminal, path, profile, entry)
+    _import_one(
+        terminal,
+        _find_credentials(terminal, paths[0] if paths else None, profile, entry),
+        name or "",
+        resolve_location(terminal, data_center),
+        scope,
+    )
+
+
+def _import_one(
+    terminal: Terminal,
+    credentials: FoundCredentials,
+    name: str,
+    location: str | None,
+    scope: str,
+) -> NoReturn:
+    """Test `credentials`, store them as connection `name` (default: a free name), and verify it."""
     importer = terminal.services.importer
     if name:
         importer.check_name(name)
-    verified = importer.verify(credentials, resolve_location(terminal, data_center), scope)
+    verified = importer.verify(credentials, location, scope)
     # After a rotation the new refresh token exists nowhere else: store it before anything can fail.
     if not verified.rotated:
         _settle_secret(terminal, verified)
