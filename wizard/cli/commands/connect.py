@@ -52,7 +52,7 @@ from wizard.clients import ConnectionRequest, parse_credentials
 from wizard.errors import WizardError, fail, message
 from wizard.model import Attempt, Client
 from wizard.model.states import OPEN_ATTEMPT_STATES
-from wizard.zoho import DataCenter, parse_scope, preset, presets, unusual_scopes
+from wizard.zoho import DataCenter, parse_scope, preset, presets, suggest_scope, unusual_scopes
 
 PAGE_LOAD_SECONDS = 2
 """How long a browser takes at most to follow a redirect on this computer."""
@@ -133,6 +133,48 @@ class ConnectOptions:
             names = ", ".join(f"{each.client_id} ({each.name})" for each in matching)
             raise fail("client-choice-needed", clients=names)
         return matching[0] if matching else None
+
+
+@dataclass(frozen=True)
+class ConnectMode:
+    """How the consent is given: by default on the pages."""
+
+    add: bool
+    in_place: bool
+    no_browser: bool
+    assist: bool
+    self_client: bool
+    request: bool
+    response: bool
+    link: bool
+    yes: bool
+
+    @property
+    def is_forwarded(self) -> bool:
+        """The account owner gives it."""
+        return self.request or self.response
+
+    @property
+    def is_in_terminal(self) -> bool:
+        return self.no_browser or self.self_client
+
+    @property
+    def is_pasted(self) -> bool:
+        """A URL or a code is pasted into the terminal."""
+        return self.no_browser or (self.self_client and not self.add)
+
+    def contradiction(self) -> str:
+        """Which flags contradict each other, as a key of the usage errors; empty: none do."""
+        checks = {
+            "link-without-request": self.link and not self.request,
+            "assist-combined": self.assist
+            and (self.add or self.is_in_terminal or self.is_forwarded),
+            "request-combined": self.is_forwarded and self.is_in_terminal,
+            "in-place-combined": self.in_place
+            and (not self.add or self.is_in_terminal or self.is_forwarded),
+            "yes-without-assist": self.yes and not self.assist,
+        }
+        return next((code for code, is_wrong in checks.items() if is_wrong), "")
 
 
 def _presets_help() -> str:
@@ -276,6 +318,7 @@ def connect(
       zoho-wizard connect leads --preset crm-read-leads --request
       zoho-wizard connect --response
     """
+    mode = ConnectMode(add, in_place, no_browser, assist, self_client, request, response, link, yes)
     options = ConnectOptions(
         preset_ids,
         scope,
@@ -287,59 +330,53 @@ def connect(
         printable(note),
         printable(account),
     )
-    if link and not request:
-        raise click.UsageError(message("usage-errors", "link-without-request"))
-    if len(names) > 1 and not request:
-        raise click.UsageError(message("usage-errors", "names-without-request"))
-    name = terminal.connection_name = names[0] if names else ""
+    name = names[0] if names else ""
     if from_page:
         # Other users may read argv, and these are personal data.
         entered = json.load(sys.stdin)
         name, options = entered["name"], ConnectOptions.from_page(entered["request"])
-        terminal.connection_name = name
-    if add and options.is_annotated:
-        raise click.UsageError(message("usage-errors", "add-annotated"))
-    if client_file and (add or response or client_id or self_client):
-        raise click.UsageError(message("usage-errors", "client-file-combined"))
-    _check_options(
-        assist=assist,
-        is_in_terminal=no_browser or self_client,
-        is_forwarded=request or response,
-        add=add,
-    )
-    if in_place and not (add and not (no_browser or self_client or request or response)):
-        raise click.UsageError(message("usage-errors", "in-place-combined"))
+    terminal.connection_name = name
+    checks = {
+        "names-without-request": len(names) > 1 and not request,
+        "add-annotated": add and options.is_annotated,
+        "client-file-combined": client_file and (add or response or client_id or self_client),
+    }
+    combined = next((code for code, is_wrong in checks.items() if is_wrong), "")
+    if code := mode.contradiction() or combined:
+        raise click.UsageError(message("usage-errors", code))
     for each in preset_ids:
         preset(each)  # an unknown one is the first thing to correct
-    if yes and not assist:
-        raise click.UsageError(message("usage-errors", "yes-without-assist"))
-    _warn_about_unusual_scopes(terminal, scope)
+    _warn_about_scopes(terminal, scope)
     if response:
         _complete_request(terminal)
     if assist and terminal.no_input:
         raise fail("input-needed", options="--no-browser, or --request")
     if client_file is not None:
         name, options = _with_client_file(terminal, name, options, client_file)
-    if len(names) > 1 or link:
+    if request and (len(names) > 1 or link):
         _request_consents(terminal, names or (name,), options, add=add, is_link=link)
-    if request:
+    elif request:
         _request_consent(terminal, name, options, add=add)
-        return
-    is_pasted = no_browser or (self_client and not add)
-    if is_pasted and not add:
+    else:
+        _connect(terminal, name, options, mode)
+
+
+def _connect(terminal: Terminal, name: str, options: ConnectOptions, mode: ConnectMode) -> None:
+    """Get the consent from the person at this machine, and verify the connection."""
+    if mode.is_pasted and not mode.add:
         _require_paste(terminal, name)
-    elif not (is_pasted or assist):
+    elif not (mode.is_pasted or mode.assist):
         require_page_visitor(terminal, message("input-options", "paste-mode"))
     _expect_account(terminal, name, options.expected_email)
-    if assist:
-        _connect_in_assisted_browser(terminal, name, options, yes=yes)
-    elif in_place:
+    if mode.assist:
+        _connect_in_assisted_browser(terminal, name, options, yes=mode.yes)
+    elif mode.in_place:
         _add_scope_in_place(terminal, name, options)
-    elif add:
-        _extend_scope(terminal, name, options, no_browser=no_browser)
-    elif is_pasted:
+    elif mode.add:
+        _extend_scope(terminal, name, options, no_browser=mode.no_browser)
+    elif mode.is_pasted:
         _ensure_stored(terminal, name, options)
-        _connect_in_terminal(terminal, name, self_client=self_client)
+        _connect_in_terminal(terminal, name, self_client=mode.self_client)
     else:
         _connect_in_browser(terminal, name, _start_page(terminal, name, options))
 
@@ -372,18 +409,15 @@ def _expect_account(terminal: Terminal, name: str, email: str) -> None:
         connections.set_expected_email(name, email)
 
 
-def _check_options(*, assist: bool, is_in_terminal: bool, is_forwarded: bool, add: bool) -> None:
-    """Reject options that contradict each other, before anything is stored."""
-    if assist and (add or is_in_terminal or is_forwarded):
-        raise click.UsageError(message("usage-errors", "assist-combined"))
-    if is_forwarded and is_in_terminal:
-        raise click.UsageError(message("usage-errors", "request-combined"))
-
-
-def _warn_about_unusual_scopes(terminal: Terminal, scope: str) -> None:
-    """Name the scopes whose last part may be misspelled. Raises ``malformed-scope``."""
-    for each in unusual_scopes(parse_scope(scope) if scope.strip() else ()):
-        terminal.renderer.print_note(message("scope-notes", "unusual", scope=each))
+def _warn_about_scopes(terminal: Terminal, scope: str) -> None:
+    """Name the scopes that may be misspelled. Raises ``malformed-scope``."""
+    scopes = parse_scope(scope) if scope.strip() else ()
+    for each in scopes:
+        nearest = suggest_scope(each)
+        if nearest or each in unusual_scopes(scopes):
+            terminal.renderer.print_note(
+                message("scope-notes", "unusual", scope=each, nearest=nearest)
+            )
 
 
 def _require_paste(terminal: Terminal, name: str) -> None:
