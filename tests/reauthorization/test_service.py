@@ -27,6 +27,7 @@ from wizard.errors import WizardError
 from wizard.model import Grant, GrantState
 from wizard.reauthorization.plan import Action
 from wizard.services import Services
+from wizard.zoho import limits
 
 NAMES = ("books", "crm", "desk")
 
@@ -76,6 +77,27 @@ def test_while_a_new_grant_is_being_verified_no_further_consent_begins(harness: 
     harness.verify("books", done.generation or 0)
     harness.services.reauthorization.continue_after_verification("books")
     assert next_action(harness).action is Action.CONSENT
+
+
+def test_where_the_account_is_certain_only_a_consent_that_can_start_precedes_a_verification(
+    harness: Harness,
+) -> None:
+    three_rejected(harness)
+    service = harness.services.reauthorization
+    service.begin()
+    harness.authorize("books")
+    meanwhile = service.next_action(verifies_meanwhile=True)
+    assert meanwhile is not None
+    assert (meanwhile.action, meanwhile.item and meanwhile.item.connection) == (
+        Action.CONSENT,
+        "crm",
+    )
+    client_id = harness.services.store.connections.get("books").client_id
+    for _ in range(limits().codes_budget):
+        harness.services.request_log.record_authorization(client_id, "eu", "books")
+    waiting = service.next_action(verifies_meanwhile=True)
+    assert waiting is not None
+    assert waiting.action is Action.VERIFYING
 
 
 def test_without_rejected_connections_there_is_nothing_to_reauthorize(harness: Harness) -> None:

@@ -318,7 +318,8 @@ class Action(StrEnum):
     VERIFY = "verify"
     """Verify the item's grant again: the obstacle may be gone."""
     VERIFYING = "verifying"
-    """Poll: the next consent waits until it is known which account approved this one."""
+    """Poll: the next consent waits until it is known which account approved this one, unless that
+    is certain."""
     DECIDE = "decide"
     """The grant is a mismatch: accept it, or discard it and try again."""
     DELIVERING = "delivering"
@@ -363,10 +364,6 @@ _CONSENT_STATES = (
     ItemState.REQUEST_SENT,
 )
 """States that wait for a consent, in the order in which they get it: new ones before failed."""
-_RUNNING_STATES = (
-    (ItemState.VERIFYING, Action.VERIFYING),
-    (ItemState.DELIVERING, Action.DELIVERING),
-)
 
 
 def determine_next_action(
@@ -374,9 +371,13 @@ def determine_next_action(
     next_consent_at: Mapping[tuple[str, str], datetime],
     last_signed_in_emails: Mapping[str, str],
     now: datetime,
+    *,
+    verifies_meanwhile: bool = False,
 ) -> NextAction:
     """The next action. `next_consent_at` says when the next consent can start, by client ID and
-    data center; `last_signed_in_emails` which account approved last, by data center."""
+    data center; `last_signed_in_emails` which account approved last, by data center.
+    `verifies_meanwhile`: it is certain which account approves, so a consent that can start now
+    doesn't wait for a verification, unless it failed before."""
     undecided = _first_in_state(reauthorization, ItemState.NEEDS_DECISION)
     if undecided is not None:
         previous_email = last_signed_in_emails.get(undecided.location, "")
@@ -392,13 +393,22 @@ def determine_next_action(
         if until <= now:
             return NextAction(Action.VERIFY, retrying)
         return NextAction(Action.WAIT, retrying, until)
-    for state, action in _RUNNING_STATES:
-        running = _first_in_state(reauthorization, state)
-        if running is not None and (action is Action.VERIFYING or not waiting):
-            return NextAction(action, running)
-    if not waiting:
-        return NextAction(Action.DONE)
-    return _consent_action(waiting, next_consent_at, last_signed_in_emails, now)
+    consent = (
+        _consent_action(waiting, next_consent_at, last_signed_in_emails, now) if waiting else None
+    )
+    can_start = (
+        verifies_meanwhile
+        and consent is not None
+        and consent.action is Action.CONSENT
+        and not (consent.item and consent.item.failure)
+    )
+    verifying = _first_in_state(reauthorization, ItemState.VERIFYING)
+    if verifying is not None and not can_start:
+        return NextAction(Action.VERIFYING, verifying)
+    if consent is not None:
+        return consent
+    delivering = _first_in_state(reauthorization, ItemState.DELIVERING)
+    return NextAction(Action.DELIVERING, delivering) if delivering else NextAction(Action.DONE)
 
 
 def _consent_action(

@@ -184,8 +184,11 @@ class ReauthorizationService:
         items = self._to_items(stored.values(), self._overviews(stored))
         return tuple(in_consent_order(items))
 
-    def current_and_next(self) -> tuple[Reauthorization, NextAction] | None:
-        """The current re-authorization and its next action; None if there is none."""
+    def current_and_next(
+        self, *, verifies_meanwhile: bool = False
+    ) -> tuple[Reauthorization, NextAction] | None:
+        """The current re-authorization and its next action, as `determine_next_action` says; None
+        if there is none."""
         stored = self._store.reauthorizations.current()
         if stored is None:
             return None
@@ -194,12 +197,16 @@ class ReauthorizationService:
         schedules = self._request_log.consent_schedules(_places(reauthorization.items))
         next_consent_at = {place: each.next_start(now) for place, each in schedules.items()}
         return reauthorization, determine_next_action(
-            reauthorization, next_consent_at, _last_signed_in_emails(stored, overviews), now
+            reauthorization,
+            next_consent_at,
+            _last_signed_in_emails(stored, overviews),
+            now,
+            verifies_meanwhile=verifies_meanwhile,
         )
 
-    def next_action(self) -> NextAction | None:
+    def next_action(self, *, verifies_meanwhile: bool = False) -> NextAction | None:
         """The next action of the current re-authorization; None if there is none."""
-        current = self.current_and_next()
+        current = self.current_and_next(verifies_meanwhile=verifies_meanwhile)
         return current[1] if current else None
 
     def pause(self) -> None:

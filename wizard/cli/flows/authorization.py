@@ -54,6 +54,9 @@ class Authorizer(Protocol):
 
     is_page_controlled: bool
     """Decisions are made on the page of the re-authorization, not in the terminal."""
+    is_account_certain: bool
+    """It is certain which account approves, so that the next consent can start while a grant is
+    verified."""
 
     def announce(self, next_action: NextAction) -> None:
         """Say which account's consents come next."""
@@ -75,9 +78,11 @@ class PasteAuthorizer:
     """Consents in any browser; the callback URL is pasted into the terminal."""
 
     is_page_controlled = False
+    is_account_certain = False
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
+        self._has_explained = False
 
     def announce(self, next_action: NextAction) -> None:
         """Say who must sign in, and who may still be signed in."""
@@ -97,12 +102,13 @@ class PasteAuthorizer:
     def authorize_item(self, item: ReauthorizationItem) -> int:
         """Print the URL and wait for the callback URL."""
         client = self._terminal.services.store.clients.get(item.client_id)
-        is_self_client = not client.redirect_uri
+        is_first, self._has_explained = not self._has_explained, True
         return authorize_in_terminal(
             self._terminal,
             item.connection,
-            is_self_client=is_self_client,
+            is_self_client=not client.redirect_uri,
             additional_scope=item.additional_scope,
+            is_explained=is_first,
         )
 
     def notify(self, message: str) -> None:
@@ -114,17 +120,23 @@ class PasteAuthorizer:
 
 
 def authorize_in_terminal(
-    terminal: Terminal, name: str, *, is_self_client: bool, additional_scope: tuple[str, ...] = ()
+    terminal: Terminal,
+    name: str,
+    *,
+    is_self_client: bool,
+    additional_scope: tuple[str, ...] = (),
+    is_explained: bool = True,
 ) -> int:
     """Get a consent for connection `name`; return the generation of the stored grant.
 
-    `additional_scope` is requested in addition to the connection's scopes. Raises what
+    `additional_scope` is requested in addition to the connection's scopes. `is_explained`: say
+    where the browser ends up, and what to paste. Raises what
     `AuthorizationService.begin` raises, and the failure of a consent that led to no grant.
     """
     return require_generation(
         _authorize_self_client(terminal, name)
         if is_self_client
-        else _authorize_by_paste(terminal, name, additional_scope)
+        else _authorize_by_paste(terminal, name, additional_scope, is_explained=is_explained)
     )
 
 
@@ -138,15 +150,15 @@ def require_generation(completed: CompletedAttempt) -> int:
 
 
 def _authorize_by_paste(
-    terminal: Terminal, name: str, additional_scope: tuple[str, ...]
+    terminal: Terminal, name: str, additional_scope: tuple[str, ...], *, is_explained: bool
 ) -> CompletedAttempt:
     renderer, authorization = terminal.renderer, terminal.services.authorization
     attempt = authorization.begin(name, AttemptMode.PASTE, additional_scope=additional_scope)
     email = authorization.expected_email(name)
     renderer.print_note(message("notes", "open-consent", email=email), command=attempt.url)
-    renderer.print_note(
-        message("notes", "paste-callback", redirect_uri=terminal.settings.redirect_uri)
-    )
+    if is_explained:
+        redirect_uri = attempt.attempt.redirect_uri
+        renderer.print_note(message("notes", "paste-callback", redirect_uri=redirect_uri))
     try:
         return _prompt_for_callback(terminal, attempt)
     except BaseException:
@@ -197,7 +209,10 @@ class PageSource(Protocol):
 
 
 class AssistedAuthorizer:
-    """Consents in browser windows of the wizard, one per account."""
+    """Consents in browser windows of the wizard, one per account, which the driver compares with
+    Zoho's page."""
+
+    is_account_certain = True
 
     def __init__(
         self,

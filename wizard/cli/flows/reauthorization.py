@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from wizard.cli.flows.authorization import WINDOW_CLOSED, Authorizer
 from wizard.cli.flows.serving import stop_signals, wait_until
@@ -28,42 +29,93 @@ def reauthorize_in_terminal(terminal: Terminal, authorizer: Authorizer) -> None:
     to the page if a page started this process. Raises ``window-closed``, ``input-needed``, and
     `KeyboardInterrupt` if a signal ends a wait.
     """
-    previous_email = ""
-    while (next_action := terminal.services.reauthorization.next_action()) is not None:
-        item = next_action.item
-        if item is None:
-            if next_action.action is Action.DONE:
-                terminal.services.reauthorization.end()
+    service, previous_email = terminal.services.reauthorization, ""
+    background = _BackgroundVerifications(terminal)
+    verifies_meanwhile = authorizer.is_account_certain
+    while True:
+        background.print_finished()
+        next_action = service.next_action(verifies_meanwhile=verifies_meanwhile)
+        item = next_action.item if next_action else None
+        if next_action is None or item is None:
+            _poll_until(authorizer, background.is_finished)
+            background.print_finished()
+            if next_action is not None and next_action.action is Action.DONE:
+                service.end()
             return
         terminal.connection_name = item.connection
-        if next_action.action is Action.DECIDE:
+        if background.contains(item):
+            _poll_until(authorizer, partial(background.is_finished, item.connection))
+        elif next_action.action is Action.DECIDE:
             _prompt_decision(terminal, authorizer, item)
         elif next_action.action is Action.WAIT and next_action.until is not None:
             _wait_until(terminal, authorizer, item, next_action.until)
         elif next_action.action is Action.CONSENT:
             if item.email != previous_email:
                 authorizer.announce(next_action)
-            _authorize(terminal, authorizer, item)
+            generation = _authorize(terminal, authorizer, item)
+            if generation and authorizer.is_account_certain:
+                background.submit(item.connection, generation)
+            elif generation:
+                _verify_and_deliver(terminal, item, generation)
             previous_email = item.email
         else:
             _verify_and_deliver(terminal, item, item.generation)
 
 
-def _authorize(terminal: Terminal, authorizer: Authorizer, item: ReauthorizationItem) -> None:
+class _BackgroundVerifications:
+    """Grants that are verified and delivered while the next consents are given."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+        self._submitted: dict[str, int] = {}
+        """The generation by connection, until it is printed."""
+
+    def submit(self, name: str, generation: int) -> None:
+        """Verify grant `generation` of connection `name`."""
+        self._submitted[name] = generation
+        self._terminal.services.verification_worker.submit(name, generation)
+
+    def contains(self, item: ReauthorizationItem) -> bool:
+        """Whether the grant of `item` was submitted and not printed yet."""
+        return self._submitted.get(item.connection) == item.generation
+
+    def is_finished(self, name: str = "") -> bool:
+        """Whether the grant of connection `name` is verified and delivered, or all are."""
+        if not self._submitted:
+            return True
+        pending = {each for each, _generation in self._pending()}
+        return pending.isdisjoint({name} if name else self._submitted)
+
+    def print_finished(self) -> None:
+        """Print which of the grants are verified now. Failures come up as next actions."""
+        pending = self._pending() if self._submitted else frozenset()
+        for name, generation in [*self._submitted.items()]:
+            if (name, generation) not in pending:
+                del self._submitted[name]
+                grant = self._terminal.services.store.grants.get(name, generation)
+                is_verified = grant is not None and grant.state is GrantState.VERIFIED
+                if is_verified and not self._terminal.is_json:
+                    print_outcome(self._terminal, VerificationOutcome(name, grant))
+
+    def _pending(self) -> frozenset[tuple[str, int]]:
+        return self._terminal.services.verification_worker.pending()
+
+
+def _authorize(terminal: Terminal, authorizer: Authorizer, item: ReauthorizationItem) -> int:
+    """Get the consent for `item`; return the generation of its grant, 0 if there is none."""
     has_failed = item.state in (ItemState.AUTHORIZATION_FAILED, ItemState.NOT_VERIFIED)
     if has_failed and not _confirm_retry(terminal, authorizer, item, item.failure):
-        return
+        return 0
     terminal.renderer.print_note(f"{item.connection}:")
     try:
-        generation = authorizer.authorize_item(item)
+        return authorizer.authorize_item(item)
     except WizardError as error:
         if error.failure.code in (WINDOW_CLOSED, INPUT_ENDED):
             raise
         # After a failed authorization, the next action asks.
         if _item_state(terminal, item) is not ItemState.AUTHORIZATION_FAILED:
             _confirm_retry(terminal, authorizer, item, error.failure)
-        return
-    _verify_and_deliver(terminal, item, generation)
+        return 0
 
 
 def _confirm_retry(
@@ -84,7 +136,9 @@ def _confirm_retry(
 def _verify_and_deliver(terminal: Terminal, item: ReauthorizationItem, generation: int) -> None:
     """Verify and deliver. A grant that fails is the next action of the re-authorization."""
     if item.state is not ItemState.DELIVERING:
-        outcome = verify(terminal, item.connection, generation)
+        current = terminal.services.reauthorization.current()
+        shows_steps = current is None or len(current.items) == 1
+        outcome = verify(terminal, item.connection, generation, shows_steps=shows_steps)
         if outcome.explanation is None and not terminal.renderer.as_json:
             print_outcome(terminal, outcome)
         elif outcome.explanation and outcome.explanation.code == "verification-under-way":
