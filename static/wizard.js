@@ -37,6 +37,28 @@ for (const box of document.querySelectorAll("textarea[data-clear-on-leave]")) {
   addEventListener("pagehide", () => { box.value = ""; });
 }
 
+// Show what a chosen file leads to.
+for (const chooser of document.querySelectorAll("input[data-submit-on-change]"))
+  chooser.addEventListener("change", () => { if (chooser.files.length) chooser.form.requestSubmit(); });
+
+// A paste with several client IDs fills the fields of all their secrets.
+for (const form of document.querySelectorAll("form[data-client-secrets]")) {
+  form.addEventListener("paste", (event) => {
+    const secrets = new Map();
+    let clientId;
+    for (const word of event.clipboardData.getData("text").split(/[^\w.]+/)) {
+      if (/^1000\.[A-Z0-9]{20,64}$/.test(word)) secrets.set(clientId = word, []);
+      else if (clientId && /^[0-9a-f]{40,44}$/.test(word)) secrets.get(clientId).push(word);
+    }
+    if (secrets.size < 2) return;
+    event.preventDefault();
+    for (const field of form.querySelectorAll("input[data-client-id]")) {
+      const secret = secrets.get(field.dataset.clientId)?.shift();
+      if (secret) field.value = secret;
+    }
+  });
+}
+
 // Filter a list while typing; what is ticked stays visible.
 for (const search of document.querySelectorAll("input[data-filter]")) {
   const list = document.getElementById(search.dataset.filter);

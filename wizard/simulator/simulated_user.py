@@ -32,6 +32,15 @@ if TYPE_CHECKING:
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
+_PASTE = """(field, text) => {
+  const clipboardData = new DataTransfer();
+  clipboardData.setData("text/plain", text);
+  const options = { clipboardData, bubbles: true, cancelable: true };
+  return field.dispatchEvent(new ClipboardEvent("paste", options));
+}"""
+"""Whether the page leaves the paste to the browser."""
+
+
 class NotLoopbackError(Exception):
     """The simulated user would leave this machine, where it may type no passwords."""
 
@@ -131,8 +140,10 @@ class SimulatedUser:
         target.set_input_files(path)
 
     def paste(self, target: Locator, text: str) -> None:
+        """Paste text, which replaces what is in the field unless the page handles the paste."""
         self._begin_action("paste", target)
-        target.fill(text)
+        if target.evaluate(_PASTE, text):
+            target.fill(text)
 
     def _begin_action(self, action: str, target: Locator) -> None:
         target.wait_for(state="visible")
