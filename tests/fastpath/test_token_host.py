@@ -17,7 +17,7 @@ from support.ssh_server import TokenHostMachine, token_host
 
 from wizard.fastpath.ssh_requests import SshRequest
 from wizard.fastpath.token_file import CachedToken
-from wizard.fastpath.token_host import get_token, parse_address
+from wizard.fastpath.token_host import MAX_ANSWER_BYTES, get_token, parse_address
 from wizard.paths import locate
 
 __all__ = ["token_host"]
@@ -254,3 +254,14 @@ def test_an_answer_that_isnt_as_it_has_to_be_is_refused(
 @over_rows("text", ["", "Welcome!\n{}", "[]", '"x"', "{}", "[" * 100_000])
 def test_what_isnt_an_answer_is_refused(answering: Path, text: str) -> None:
     assert found_in(answering, text) == "token-host-without-wizard"
+
+
+def test_no_more_is_read_from_a_host_than_an_answer_has(answering: Path) -> None:
+    assert found_in(answering, json.dumps(ANSWER) + " " * MAX_ANSWER_BYTES) == (
+        "token-host-without-wizard"
+    )
+    (answering / "ssh").write_text(
+        f"#!/bin/sh\n/usr/bin/head -c {16 * MAX_ANSWER_BYTES} /dev/zero\n: > {answering}/finished\n"
+    )
+    assert found_in(answering, ANSWER) == "token-host-without-wizard"
+    assert not (answering / "finished").exists()

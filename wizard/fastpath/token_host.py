@@ -19,7 +19,7 @@ from wizard.fastpath.token_file import CachedToken
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
+    from typing import IO, Any
 
 COPY_SECONDS = 60
 """How long a copied token is served: within this time, a rejection reaches all machines."""
@@ -30,7 +30,11 @@ WAIT_SECONDS = 65.0
 """How long to wait for another process that asks the host."""
 POLL_INTERVAL_SECONDS = 0.05
 MAX_TOKEN_CHARACTERS = 2048
-_MAX_ANSWER_BYTES = 4 * 1024 * 1024
+END_TIMEOUT_SECONDS = 10.0
+"""How long ``ssh`` may take to end after its answer."""
+MAX_ANSWER_BYTES = 4 * 1024 * 1024
+"""No more is read from a host: thousands of connections need less."""
+_CHUNK_BYTES = 65536
 _MAX_DIRECTORY_BYTES = 49
 """A socket's path has at most 107 bytes, of which ssh needs 58: a slash, 40 for the name, and 17
 for a temporary one."""
@@ -178,7 +182,7 @@ def ask(
     if code == _SSH_FAILED:
         return {"error": failure(host, *_explain(errors))}
     try:
-        answer = json.loads(output[:_MAX_ANSWER_BYTES])
+        answer = json.loads(output)
         protocol, zoho, error = answer["protocol"], answer["zoho"], answer["error"]
         if error is not None:
             error = {
@@ -220,15 +224,19 @@ def _run_ssh(
     directory: str,
     environ: "Mapping[str, str]",
     given: bytes,
-) -> "tuple[int, bytes, str] | str":
-    """The exit code, stdout and stderr of ``ssh``; the code of a failure if it has none."""
+) -> "tuple[int, bytearray, str] | str":
+    """The exit code, stdout and stderr of ``ssh``; the code of a failure if it has none, or writes
+    more than an answer has."""
     import subprocess
+    import threading
 
     port = ["-p", host.port] if host.port else []
     options = [f"-o{each}" for each in (*_OPTIONS, *_sharing(directory))]
     environment = {name: e for name, e in environ.items() if not name.startswith("ZOHO_")}
-    # The connection that is kept open may keep stderr open, too, so its end isn't waited for.
+    # The connection that is kept open may keep stderr open, too, so its end isn't waited for. Its
+    # pipe limits it: where that is full, ssh waits until it is ended.
     reader, writer = os.pipe()
+    output = bytearray()
     try:
         with subprocess.Popen(  # noqa: S603 - no shell; the address and the line are checked
             ["ssh", *options, *port, "--", host.destination, line],  # noqa: S607 - the user's
@@ -237,14 +245,21 @@ def _run_ssh(
             stdout=subprocess.PIPE,
             stderr=writer,
         ) as ssh:
+            reading = threading.Thread(target=_read, args=(ssh.stdout, output), daemon=True)
+            reading.start()
+            _write(ssh.stdin, given)
+            reading.join(ANSWER_TIMEOUT_SECONDS)
+            if len(output) > MAX_ANSWER_BYTES:
+                ssh.kill()
+                return "token-host-without-wizard"
             try:
-                output, _ = ssh.communicate(given, ANSWER_TIMEOUT_SECONDS)
+                ssh.wait(0 if reading.is_alive() else END_TIMEOUT_SECONDS)
             except subprocess.TimeoutExpired:
                 ssh.kill()
                 return "token-host-unreachable"
         os.set_blocking(reader, False)
         try:
-            errors = os.read(reader, 65536)
+            errors = os.read(reader, _CHUNK_BYTES)
         except BlockingIOError:
             errors = b""
         return ssh.returncode, output, errors.decode("utf-8", "replace")
@@ -253,6 +268,27 @@ def _run_ssh(
     finally:
         os.close(reader)
         os.close(writer)
+
+
+def _read(stream: "IO[bytes] | None", output: bytearray) -> None:
+    """Read to the end, or to more than an answer has."""
+    try:
+        while stream and len(output) <= MAX_ANSWER_BYTES:
+            chunk = os.read(stream.fileno(), _CHUNK_BYTES)
+            if not chunk:
+                return
+            output.extend(chunk)
+    except (OSError, ValueError):  # the other thread has closed it
+        pass
+
+
+def _write(stream: "IO[bytes] | None", given: bytes) -> None:
+    try:
+        if stream:
+            with stream:
+                stream.write(given)
+    except BrokenPipeError:  # ssh ended before; its exit code says why
+        pass
 
 
 def _sharing(directory: str) -> tuple[str, ...]:
