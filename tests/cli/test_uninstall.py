@@ -112,3 +112,34 @@ def test_units_of_the_user_are_stopped_and_removed(shell: Shell, shell_harness: 
     assert shell.run("uninstall", "--yes").exit_code == 0
     assert list(units.iterdir()) == []
     assert log.read_text() == "--user disable --now zoho-wizard.service\n--user daemon-reload\n"
+
+
+def test_a_directory_that_the_wizard_has_not_used_is_refused(shell: Shell, tmp_path: Path) -> None:
+    for name in (
+        "data/tokens/session.token",
+        "data/simulator/model.bin",
+        "data/served",
+        "config/key",
+        "cache/open-house.html",
+    ):
+        (tmp_path / "project" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "project" / name).write_text("foreign")
+    before = all_files(tmp_path)
+    mistaken = {"ZOHO_WIZARD_HOME": str(tmp_path / "project"), "ZOHO_WIZARD_SIMULATOR_URL": ""}
+    for option in ("--yes", "--dry-run"):
+        refused = shell.run("uninstall", option, **mistaken)
+        assert (refused.exit_code, "uninstall-foreign-directory" in refused.stderr) == (2, True)
+    assert all_files(tmp_path) == before
+
+
+def test_foreign_files_in_directories_of_the_wizard_stay(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    shell_harness.add_verified_connection("crm")
+    home, paths = shell.directory / "home", shell_harness.services.paths
+    foreign = [Path(paths.token_dir) / "model" / "weights", Path(paths.lock_dir) / "notes.txt"]
+    for path in (*foreign, Path(paths.profile_dir("")) / "Default" / "Cookies"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("content")
+    assert shell.run("uninstall", "--yes").exit_code == 0
+    assert {each for each in home.rglob("*") if each.is_file()} == {*foreign}

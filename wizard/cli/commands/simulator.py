@@ -18,6 +18,7 @@ import click
 
 from wizard import files, settings
 from wizard.cli.commands.token import forwarded_signals
+from wizard.cli.commands.uninstall import remove_known
 from wizard.cli.flows.serving import (
     BrowserLinkFactory,
     alone,
@@ -453,12 +454,13 @@ def _print_environment(terminal: Terminal, environment: Mapping[str, str]) -> No
 
 
 def _remove_data(demo_settings: settings.Settings) -> None:
-    """Remove the demo's data and configuration, none of which is real. Raises `already-served`."""
+    """Remove the demo's data and configuration, none of which is real. Raises `already-served`,
+    `uninstall-unremovable`."""
     demo_settings.paths.prepare()
     with alone(demo_settings.paths):
         paths = demo_settings.paths
         for directory in (paths.data_dir, paths.config_dir, paths.cache_dir):
-            shutil.rmtree(directory, ignore_errors=True)
+            remove_known(Path(directory))
 
 
 def _load_state(simulated: "Simulator", state_file: Path) -> None:

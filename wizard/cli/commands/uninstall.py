@@ -2,10 +2,10 @@
 
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import click
@@ -25,6 +25,7 @@ from wizard.cli.flows.units import STARTED_UNITS, SYSTEM_HOME, Scope
 from wizard.cli.results.installation import Uninstallation, UninstalledPlace
 from wizard.cli.terminal import Terminal, pass_terminal
 from wizard.errors import WizardError, fail, message
+from wizard.fastpath.cipher import load_key
 from wizard.local_api import default_shared_directory, find_service
 from wizard.paths import Paths, is_root
 from wizard.vault import NEW_KEY_SUFFIX, Keyring, KeyringUnavailable
@@ -36,6 +37,25 @@ DATA = (
 """What the data directory contains, as patterns. It may contain files of the user, too."""
 CONFIGURATION = ("key", "key.new", "database-url", "remote", "simulator")
 CACHE = ("open-*.html", "token-host", "simulator")
+_CONTENTS = {
+    "tokens": ("*.token*",),
+    "token-host": ("*.token*", "[0-9a-f]" * 40 + "*"),
+    "locks": ("*.lock*", "wizard.serving*", "browser.window"),
+    "shared": ("socket*",),
+    "zoho-wizard-*": ("socket*",),
+    "browser": ("account-*",),
+    "without-key-*": ("wizard.db", "key"),
+    "simulator": (*DATA, *CONFIGURATION, *CACHE),
+}
+"""What a directory with a name like this contains."""
+_WHOLE = ("account-*", Path(SYSTEM_HOME).name)
+"""Directories in which everything is the wizard's: profiles of the browser, and those of the
+system service."""
+_MARKS = (
+    "wizard.db", "without-key-*", "shared-store", "simulator.json", "key", "database-url", "remote",
+    "token-host",
+)  # fmt: skip
+"""What shows that the wizard has used a directory."""
 
 
 @click.command()
@@ -77,6 +97,7 @@ class _Plan:
         self._terminal = terminal
         self._paths = terminal.settings.paths
         self._paths.require_irreplaceable()
+        _require_used(self._paths)
         self._revokes = revoke
         if revoke and self._paths.uses_shared_store:
             raise fail("uninstall-revoke-shared")
@@ -93,7 +114,7 @@ class _Plan:
             for suffix in ("", NEW_KEY_SUFFIX)
             if (each := _keyring_of(instance, suffix))
         ]
-        self.places = tuple(self._find_places())
+        self.places = (*self._find_places(), *self._find_own_places())
         self._revoked: tuple[str, ...] = ()
 
     @property
@@ -129,8 +150,8 @@ class _Plan:
             with suppress(KeyringUnavailable):
                 keyring.delete()
         for place in self.places:
-            if place.kind != "keyring" and place.kind != "user":
-                _remove(Path(place.location))
+            if place.kind not in ("keyring", "user"):
+                remove_known(Path(place.location))
         for directory in _directories(self._paths):
             _remove_if_empty(directory)
         if any(place.kind == "user" for place in self.places):
@@ -201,14 +222,6 @@ class _Plan:
         for keyring in self._keyrings:
             yield UninstalledPlace("keyring", keyring.label)
         paths = self._paths
-        for kind, directory, patterns in (
-            ("data", paths.data_dir, DATA),
-            ("configuration", paths.config_dir, CONFIGURATION),
-            ("cache", paths.cache_dir, CACHE),
-        ):
-            for pattern in patterns:
-                for found in sorted(Path(directory).glob(pattern)):
-                    yield UninstalledPlace(kind, str(found))
         if (
             paths.is_key_file_chosen
             and not paths.is_key_credential
@@ -218,6 +231,36 @@ class _Plan:
         shared = default_shared_directory(paths)
         if shared.exists() and shared.parent != Path(paths.data_dir):
             yield UninstalledPlace("runtime", str(shared))
+
+    def _find_own_places(self) -> list[UninstalledPlace]:
+        """What is in the wizard's directories, with its marks at the end: if the removal stops, it
+        can be repeated."""
+        found = _own_paths(self._paths)
+        return [UninstalledPlace(found[e], str(e)) for e in sorted(found, key=_is_mark)]
+
+
+def _own_paths(paths: Paths) -> dict[Path, str]:
+    """What has the name of something of the wizard in its directories, with its kind."""
+    return {
+        path: kind
+        for kind, directory, patterns in (
+            ("data", paths.data_dir, DATA),
+            ("configuration", paths.config_dir, CONFIGURATION),
+            ("cache", paths.cache_dir, CACHE),
+        )
+        for pattern in patterns
+        for path in sorted(Path(directory).glob(pattern))
+        if any(_known_paths(path))
+    }
+
+
+def _require_used(paths: Paths) -> None:
+    """Raise ``uninstall-foreign-directory`` if the wizard's directories have files with the names
+    that it uses, and no mark of it."""
+    found = _own_paths(paths)
+    files = (each for path in found for each in _known_paths(path) if not each.is_dir())
+    if not any(map(_is_mark, found)) and any(each.lstat().st_size for each in files):
+        raise fail("uninstall-foreign-directory", path=paths.data_dir)
 
 
 def _instances(paths: Paths) -> list[Paths]:
@@ -246,15 +289,43 @@ def _directories(paths: Paths) -> Iterable[Path]:
     return [*own, *outer, *(parents if len(parents) == 1 else ())]
 
 
-def _remove(path: Path) -> None:
-    try:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise fail("uninstall-unremovable", path=str(path), reason=reason) from error
+def _is_mark(path: Path) -> bool:
+    if path.name == "simulator":
+        return any(map(_is_mark, path.glob("*")))
+    if path.name == "key":
+        try:
+            return bool(load_key(str(path)))
+        except (OSError, ValueError):
+            return False
+    return any(fnmatchcase(path.name, each) for each in _MARKS)
+
+
+def _known_paths(path: Path, *, is_whole: bool = False) -> Iterator[Path]:
+    """What the wizard has made at `path`; a directory, which may contain files of the user, after
+    its contents."""
+    if path.is_dir() and not path.is_symlink():
+        is_whole = is_whole or any(fnmatchcase(path.name, each) for each in _WHOLE)
+        named = (names for like, names in _CONTENTS.items() if fnmatchcase(path.name, like))
+        patterns = ("*",) if is_whole else next(named, None)
+        if patterns is None:
+            return
+        for pattern in patterns:
+            for each in sorted(path.glob(pattern)):
+                yield from _known_paths(each, is_whole=is_whole)
+    yield path
+
+
+def remove_known(place: Path) -> None:
+    """Remove what the wizard has made at `place`. Raises ``uninstall-unremovable``."""
+    for path in _known_paths(place):
+        try:
+            if path.is_dir() and not path.is_symlink():
+                _remove_if_empty(path)
+            else:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise fail("uninstall-unremovable", path=str(path), reason=reason) from error
 
 
 def _remove_if_empty(directory: Path) -> None:
