@@ -82,8 +82,52 @@ def test_a_rejected_consent_leaves_the_scopes(harness: Harness, grant: Grant) ->
     harness.controls.reject()
     completed = complete(harness, started, accept(harness, started))
     assert failure_code(completed) == "in-place-denied"
-    assert completed.attempt.state is AttemptState.FAILED
     assert stored_scopes(harness) == ({*SCOPE}, {*SCOPE})
+    harness.advance(minutes=2)
+    harness.services.tokens.access_token("crm", force_refresh=True)
+    assert completed.attempt.state is AttemptState.OUTCOME_UNKNOWN
+    assert harness.services.store.attempts.get(started.attempt.id).state is AttemptState.ABANDONED
+
+
+@pytest.mark.parametrize("error", ["access_denied", "anything"])
+def test_an_error_from_any_page_does_not_keep_a_consent_from_counting(
+    harness: Harness, grant: Grant, error: str
+) -> None:
+    started = begin(harness)
+    assert failure_code(complete(harness, started, f"?error={error}")).startswith("in-place-")
+    with raises_failure("callback-repeated"):
+        complete(harness, started, f"?error={error}")
+    assert complete(harness, started, accept(harness, started)).failure is None
+    assert stored_scopes(harness) == (WIDER_SCOPE, WIDER_SCOPE)
+
+
+@pytest.mark.parametrize("has_expired", [False, True])
+def test_after_an_error_a_consent_counts_for_the_newest_attempt_until_it_expires(
+    harness: Harness, grant: Grant, has_expired: bool
+) -> None:
+    started = begin(harness)
+    complete(harness, started, "?error=access_denied")
+    if has_expired:
+        harness.advance(hours=1)
+    else:
+        begin(harness)
+    refreshes = len(harness.refresh_requests())
+    with raises_failure("callback-repeated"):
+        complete(harness, started, SUCCESS)
+    assert len(harness.refresh_requests()) == refreshes
+
+
+def test_a_success_from_any_page_is_checked_once_and_decided_by_the_next_refresh(
+    harness: Harness, grant: Grant
+) -> None:
+    started = begin(harness)
+    assert failure_code(complete(harness, started, SUCCESS)) == "scopes-not-added"
+    accept(harness, started)
+    with raises_failure("callback-repeated"):
+        complete(harness, started, SUCCESS)
+    harness.advance(minutes=11)
+    harness.services.tokens.access_token("crm", force_refresh=True)
+    assert stored_scopes(harness) == (WIDER_SCOPE, WIDER_SCOPE)
 
 
 def test_a_success_without_a_consent_adds_nothing(harness: Harness, grant: Grant) -> None:

@@ -6,7 +6,8 @@ account, so it proves nothing: only a refresh shows whether Zoho has added the s
 does, the grant keeps its recorded scopes.
 
 The enhancement token is in the redirect to Zoho, and nowhere else. One attempt is open at a time,
-bound to the browser by a cookie, and only that attempt accepts a callback without ``state``.
+bound to the browser by a cookie, and only that attempt accepts a callback without ``state``. Any
+page can send this browser to the callback, so an error there doesn't keep a consent from counting.
 """
 
 import secrets
@@ -24,6 +25,7 @@ from wizard.authorization.service import (
 )
 from wizard.errors import Conflict, WizardError, fail
 from wizard.model import (
+    ATTEMPT_LIFETIME,
     Attempt,
     AttemptMode,
     AttemptState,
@@ -46,6 +48,10 @@ from wizard.verification.service import find_mismatch
 from wizard.zoho import Zoho, has_added_scopes, missing_scopes, products_of
 
 UNKNOWN = "added-scopes-unknown"
+
+_CALLBACK_ERRORS = ("in-place-denied", "in-place-refused")
+_UNDECIDED = (UNKNOWN, "scopes-not-added", *_CALLBACK_ERRORS)
+"""Failures after which the user may still consent; the next refresh decides."""
 
 COOKIE_NAME = "zw_in_place"
 """One for all attempts, so that a browser has at most one."""
@@ -173,10 +179,20 @@ class ScopeAddition:
             raise fail("callback-without-state") from None
         if not attempt.is_in_place or not is_bound(attempt, secret):
             raise fail("callback-wrong-browser")
-        if attempt.state is not AttemptState.REDIRECTED:
+        if not self._is_open(attempt, found):
             raise fail("callback-repeated", name=attempt.connection)
         with self._locks.exchange(attempt.connection):
             return self._complete(attempt, found)
+
+    def _is_open(self, attempt: Attempt, params: Mapping[str, str]) -> bool:
+        """Whether an attempt accepts a callback: a success also after an error."""
+        code = attempt.failure.code if attempt.failure else ""
+        return attempt.state is AttemptState.REDIRECTED or (
+            attempt.state is AttemptState.OUTCOME_UNKNOWN
+            and code in _CALLBACK_ERRORS
+            and params.get("status") == "success"
+            and self._clock() - attempt.created_at < ATTEMPT_LIFETIME
+        )
 
     def _complete(self, attempt: Attempt, params: dict[str, str]) -> CompletedAttempt:
         is_expired = attempt.is_expired(self._clock())
@@ -235,9 +251,9 @@ class ScopeAddition:
     def _close(self, attempt: Attempt, failure: Failure) -> CompletedAttempt:
         """End an attempt; the grant keeps its scopes. If Zoho may have added some, the next refresh
         decides."""
-        is_unknown = failure.code == UNKNOWN
+        is_undecided = failure.code in _UNDECIDED
         self._attempts.advance(
-            attempt, attempt.abandoned_state if is_unknown else AttemptState.FAILED, failure
+            attempt, attempt.abandoned_state if is_undecided else AttemptState.FAILED, failure
         )
         self._record_event("scopes-not-added", attempt.connection, code=failure.code)
         done = self._store.attempts.get(attempt.id)

@@ -82,7 +82,7 @@ def complete() -> Response:
     params = list(request.args.items(multi=True))
     if "state" not in request.args and IN_PLACE_COOKIE_NAME in request.cookies:
         completed = get_services().scope_addition.complete(params, request.cookies)
-        name_of_cookie = IN_PLACE_COOKIE_NAME
+        name_of_cookie = IN_PLACE_COOKIE_NAME if completed.failure is None else ""
     else:
         completed = get_services().authorization.complete(params, request.cookies)
         name_of_cookie = cookie_name(completed.attempt.id)
@@ -91,12 +91,13 @@ def complete() -> Response:
     # A code lost to a rate limit is requested again once the limit is over.
     is_success = completed.failure is None or completed.failure.code == "throttled"
     response = redirect(return_url(completed.connection, is_success=is_success), 303)
-    response.delete_cookie(
-        name_of_cookie,
-        path=CALLBACK_PATH,
-        httponly=True,
-        samesite="Lax",
-    )
+    if name_of_cookie:
+        response.delete_cookie(
+            name_of_cookie,
+            path=CALLBACK_PATH,
+            httponly=True,
+            samesite="Lax",
+        )
     return response
 
 
