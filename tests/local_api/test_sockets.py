@@ -96,6 +96,21 @@ def test_the_shared_socket_does_not_name_the_account(
     assert for_owner == for_others
 
 
+def test_however_often_other_users_ask_the_metrics_are_read_every_five_seconds(
+    own: SocketClient, shared: SocketClient, harness: Harness
+) -> None:
+    allow(harness, os.geteuid())
+    first = shared.request_text("/metrics")
+    harness.services.tokens.revoke(harness.services.store.grants.revocable("crm")[0])
+    assert [shared.request_text("/metrics") for _ in range(20)] == [first] * 20
+    assert own.request_text("/metrics")[1] != first[1]
+    harness.advance(seconds=5)
+    newer = shared.request_text("/metrics")
+    assert (first[0], newer[0]) == (200, 200)
+    assert 'verified{connection="crm"} 1' in first[1]
+    assert 'verified{connection="crm"} 0' in newer[1]
+
+
 def test_every_served_token_is_in_the_history_with_the_user(
     own: SocketClient, harness: Harness
 ) -> None:

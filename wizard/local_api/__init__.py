@@ -50,6 +50,7 @@ from wizard.local_api.sockets import (
     socket_address,
 )
 from wizard.model import Failure
+from wizard.monitoring.observations import Observations, RecentObservations
 from wizard.paths import Paths
 from wizard.services import Services
 from wizard.timefmt import parse_iso
@@ -94,6 +95,7 @@ class LocalApi:
         service manager opened, and keeps."""
         self._services = services
         self._hand_outs = HandOuts(services)
+        self._recent_observations = RecentObservations(self._observe, services.clock)
         self._create_browser_link = create_browser_link
         self._inherited = inherited
         if inherited is not None:
@@ -162,6 +164,10 @@ class LocalApi:
                     self._locks = until_stopped.pop_all()
         return path
 
+    def _observe(self) -> Observations:
+        with self._services.snapshot() as services:
+            return services.observer.observe()
+
     def _listen(
         self,
         path: Path,
@@ -173,6 +179,7 @@ class LocalApi:
         context = HandlerContext(
             self._services,
             self._hand_outs,
+            self._recent_observations.get if is_shared else self._observe,
             self._create_browser_link,
             self.open_shared_socket,
             is_shared,

@@ -27,6 +27,7 @@ from wizard.local_api.sockets import Peer, get_peer, socket_address
 from wizard.model import AccessToken, Event, Explanation, Failure
 from wizard.model.failure import http_status_of
 from wizard.monitoring.metrics import CONTENT_TYPE, render_metrics
+from wizard.monitoring.observations import Observations
 from wizard.serialization import explanation_summary, to_json_value
 from wizard.services import Services
 from wizard.tokens.cached_tokens import access_variables, token_document
@@ -81,6 +82,7 @@ class HandlerContext:
 
     services: Services
     hand_outs: HandOuts
+    observe: Callable[[], Observations]
     create_browser_link: Callable[[str, bool], str] | None
     """None without the pages."""
     open_shared_socket: Callable[[], Path]
@@ -226,8 +228,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         names = self._permitted_names(peer) if self._context.is_shared else None
         if names is not None and not names:
             raise self._access_denied("", peer)
-        with self._context.services.snapshot() as services:
-            text = render_metrics(services.observer.observe(), version("zoho-wizard"), names)
+        text = render_metrics(self._context.observe(), version("zoho-wizard"), names)
         self._send(200, CONTENT_TYPE, text.encode())
 
     def _permitted_names(self, peer: Peer | None) -> frozenset[str]:

@@ -1,7 +1,8 @@
 """What an operator watches: counts, times, budgets, and early warnings. Sends nothing to Zoho."""
 
+import threading
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,6 +16,9 @@ from wizard.vault import KeyStorage
 
 BACKUP_MAX_AGE = timedelta(days=30)
 """An older backup lacks what changed since, such as new connections."""
+
+MIN_INTERVAL = timedelta(seconds=5)
+"""Other users may ask at any rate, and each observation reads the whole store."""
 
 NEARLY_USED = LIMITS.token_requests_budget - 2
 """Token requests in a window that a program with one access token an hour never sends."""
@@ -108,6 +112,25 @@ class Observer:
                 *_key_warnings(connections, self._key),
             ),
         )
+
+
+class RecentObservations:
+    """Observations that are at most `MIN_INTERVAL` old, and not made more often. Threads share
+    them."""
+
+    def __init__(self, observe: Callable[[], Observations], clock: Clock) -> None:
+        self._observe = observe
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._last: Observations | None = None
+
+    def get(self) -> Observations:
+        """The last observations if they are recent, else new ones."""
+        with self._lock:
+            last = self._last
+            if last is None or not timedelta(0) <= self._clock() - last.at < MIN_INTERVAL:
+                self._last = last = self._observe()
+            return last
 
 
 def warning_codes() -> tuple[str, ...]:
