@@ -125,6 +125,16 @@ def test_the_page_offers_a_consent_despite_the_wait_within_the_budget(harness: H
     assert visitor.submit_form("/connections/crm/authorize", force="yes").status_code == 503
 
 
+def test_the_page_adds_scopes_despite_the_wait(harness: Harness) -> None:
+    visitor = signed_in(locked_out(harness))
+    fields = {"name": "crm", "scope": "ZohoBooks.settings.READ"}
+    refused = visitor.submit_form("/extend-scope", **fields)
+    assert (refused.status_code, "Continue anyway" in refused.text) == (503, True)
+    assert 'href="/connections/crm"' in refused.text
+    begun = visitor.submit_form("/extend-scope", **fields, force="yes")
+    assert (begun.status_code, fields["scope"] in begun.location) == (303, True)
+
+
 def test_the_page_offers_a_retry_despite_the_wait(harness: Harness) -> None:
     locked_out(harness)
     grant = current_grant(harness)

@@ -10,6 +10,7 @@ from support.records import attempts_of
 from support.web_visitor import ANNA, NEW_CONNECTION_PATH, Visitor, authorize
 
 from wizard.simulator.server import Simulator
+from wizard.zoho import limits
 
 BOOKS = "ZohoBooks.settings.READ"
 
@@ -115,6 +116,17 @@ def test_a_rejected_addition_in_place_offers_the_usual_way(
     usual = connected.submit_form("/extend-scope", **fields)
     authorize(connected, zoho_simulator, usual.location)
     assert BOOKS in connected.services.store.connections.get("leads").scope
+
+
+@pytest.mark.parametrize("in_place", ["", "yes"])
+def test_with_a_used_up_budget_the_page_leads_back_to_the_connection(
+    connected: Visitor, in_place: str
+) -> None:
+    fields = {"name": "leads", "scope": BOOKS, **({"in_place": in_place} if in_place else {})}
+    for _ in range(limits().codes_budget + 1):
+        refused = connected.submit_form("/extend-scope", **fields)
+    assert refused.status_code == 503
+    assert 'href="/connections/leads"' in refused.text
 
 
 def test_a_callback_without_state_is_refused_in_a_browser_without_an_addition(

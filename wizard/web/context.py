@@ -51,8 +51,11 @@ def peers() -> Peers:
     return cast(Peers, current_app.extensions["peers"])
 
 
-def render_error(failure: Failure, status: int | None = None, *, name: str = "") -> Response:
-    """A page that explains `failure`; `name` is its connection, by default that of the URL."""
+def render_error(
+    failure: Failure, status: int | None = None, *, name: str = "", added_scope: str = ""
+) -> Response:
+    """A page that explains `failure`; `name` is its connection, by default that of the URL, and
+    `added_scope` what was to be added to its scopes."""
     name = name or (request.view_args or {}).get("name", "")
     explanation = _explanation_of(failure, name)
     g.failure_code = failure.code
@@ -60,15 +63,16 @@ def render_error(failure: Failure, status: int | None = None, *, name: str = "")
         "error.html",
         explanation=explanation,
         back_url=f"/connections/{name}" if name and failure.code != "unknown-connection" else "/",
-        forced_connection=_may_go_on(failure) and name,
+        forced_connection=_may_go_on(failure, added_scope) and name,
+        added_scope=added_scope,
     )
     return make_response(page, status or http_status_of(explanation.code))
 
 
-def _may_go_on(failure: Failure) -> bool:
+def _may_go_on(failure: Failure, added_scope: str) -> bool:
     """Whether `failure` is a limit that the user may ignore to start an authorization."""
-    throttled = failure.code == "throttled" and request.endpoint == "connections.authorize"
-    return throttled or failure.code == "refresh-tokens-budget"
+    is_begun = bool(added_scope) or request.endpoint == "connections.authorize"
+    return failure.code == "refresh-tokens-budget" or (failure.code == "throttled" and is_begun)
 
 
 def _explanation_of(failure: Failure, name: str) -> Explanation:

@@ -487,11 +487,16 @@ class ExtendableConnection:
 @pages.post("/extend-scope")
 def extend_scope() -> Response:
     """Request more scopes. The current grant is kept until the new one is verified; with
-    `in_place`, its refresh token gets them."""
-    scope = parse_scope(request.form.get("scope", ""))
-    if "in_place" in request.form:
-        return begin_scope_addition(request.form.get("name", ""), scope)
-    return begin_authorization(request.form.get("name", ""), additional_scope=scope)
+    `in_place`, its refresh token gets them. `force` ignores a limit."""
+    form = request.form
+    name, scope = form.get("name", ""), parse_scope(form.get("scope", ""))
+    try:
+        if "in_place" in form:
+            return begin_scope_addition(name, scope)
+        return begin_authorization(name, ignore_budget="force" in form, additional_scope=scope)
+    except WizardError as error:
+        added_scope = "" if "in_place" in form else ",".join(scope)
+        return render_error(error.failure, name=name, added_scope=added_scope)
 
 
 def extendable_connections(
