@@ -96,7 +96,10 @@ def test_scopes_are_added_to_the_refresh_token_in_the_browser(journey: Journey) 
     before = journey.add_verified_connection(CONNECTION_NAME)
     journey.open_wizard(f"/connections/{CONNECTION_NAME}")
     page, person = journey.page, journey.person
-    person.click(page.locator("summary", has_text="Add scopes"))
+    opener = page.locator("summary", has_text="Add scopes")
+    place = opener.bounding_box()
+    person.click(opener)
+    assert opener.bounding_box() == place, "it stays where it was pressed"
     person.fill(page.get_by_label("Scopes to add"), "ZohoBooks.settings.READ")
     person.click(page.get_by_label("Keep the refresh token"))
     person.click(page.get_by_role("button", name="Add scopes"))
