@@ -341,6 +341,19 @@ def test_a_profile_of_the_user_is_a_file(harness: Harness, grant: Grant) -> None
     written = json.loads(target.read_text())["zoho"]["crm"]
     assert (written["token"], written["where"]) == (grant.refresh_token, "EU")
     assert harness.services.delivery.check(made).state is DestinationState.CURRENT
+    text = own.read_text()
+    for old, new, fields in (
+        ("location_upper", "location", ("where",)),
+        ('"zoho", ', "", ()),
+    ):
+        own.write_text(text.replace(old, new))
+        status = harness.services.delivery.check(made)
+        assert (status.state, status.changed_fields) == (
+            DestinationState.FIELDS_OUT_OF_DATE,
+            fields,
+        )
+    made = harness.services.delivery.deliver(made)
+    assert harness.services.delivery.check(made).state is DestinationState.CURRENT
     own.unlink()
     status = harness.services.delivery.check(made)
     assert status.failure is not None
@@ -827,6 +840,21 @@ def test_a_command_that_got_a_replaced_refresh_token_is_out_of_date(
     assert harness.services.delivery.check(made).state is DestinationState.UNVERIFIABLE
     rotated(harness)
     assert harness.services.delivery.check(made).state is DestinationState.ROTATED
+    made = harness.services.delivery.deliver(made)
+    assert harness.services.delivery.check(made).state is DestinationState.UNVERIFIABLE
+
+
+def test_a_command_whose_profile_has_changed_since_is_out_of_date(
+    harness: Harness, grant: Grant
+) -> None:
+    own = harness.directory / "mine.toml"
+    own.write_text(
+        'file_format = "command"\npayload_format = "json"\n[fields]\ntoken = "{refresh_token}"\n'
+    )
+    made = deliver(harness, str(own), "/bin/cat")
+    assert harness.services.delivery.check(made).state is DestinationState.UNVERIFIABLE
+    own.write_text(own.read_text() + 'where = "{location}"\n')
+    assert harness.services.delivery.check(made).state is DestinationState.FIELDS_OUT_OF_DATE
     made = harness.services.delivery.deliver(made)
     assert harness.services.delivery.check(made).state is DestinationState.UNVERIFIABLE
 

@@ -397,7 +397,7 @@ class DeliveryService:
             return DestinationStatus(destination, DestinationState.NOT_DELIVERED)
         current = self._store.grants.get(name)
         if wanted.is_command:
-            return unseen(destination, current)
+            return self._compare_command(destination, wanted, current)
         try:
             snapshot = destination_files.read_file(destination.target)
             with _translate_format_errors(destination):
@@ -406,6 +406,9 @@ class DeliveryService:
             status = compare_token(
                 destination, token, self._store.grants.of_connection(name), current
             )
+            is_as_delivered = content_digest(snapshot.text or "") == destination.content_sha256
+            if is_as_delivered and status.state is DestinationState.MISSING:
+                return replace(status, state=DestinationState.FIELDS_OUT_OF_DATE)
             if (
                 current is None
                 or status.state is not DestinationState.CURRENT
@@ -419,12 +422,22 @@ class DeliveryService:
             return DestinationStatus(
                 destination, DestinationState.UNREADABLE, failure=error.failure
             )
-        edited = tuple(each for each, value in ours.items() if entry.get(each) != value)
-        return (
-            replace(status, state=DestinationState.CHANGED, changed_fields=edited)
-            if edited
-            else status
-        )
+        different = tuple(each for each, value in ours.items() if entry.get(each) != value)
+        if not different:
+            return status
+        state = DestinationState.FIELDS_OUT_OF_DATE if is_as_delivered else DestinationState.CHANGED
+        return replace(status, state=state, changed_fields=different)
+
+    def _compare_command(
+        self, destination: Destination, wanted: Profile, current: Grant | None
+    ) -> DestinationStatus:
+        status = unseen(destination, current)
+        if current is not None and status.state is DestinationState.UNVERIFIABLE:
+            values = self._values_for(destination, current)
+            text = wanted.write(None, values, destination.field_names)
+            if content_digest(text) != destination.content_sha256:
+                return replace(status, state=DestinationState.FIELDS_OUT_OF_DATE)
+        return status
 
     # steps of a delivery
 
@@ -437,7 +450,7 @@ class DeliveryService:
         if wanted.is_command:
             stdin_text = wanted.write(None, values, destination.field_names)
             self._run_command(destination, destination.target, stdin_text)
-            return None, ""
+            return None, content_digest(stdin_text)
         with self._write_lock(destination), _translate_format_errors(destination):
             snapshot = destination_files.read_file(destination.target)
             text = wanted.write(snapshot.text, values, destination.field_names)

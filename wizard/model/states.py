@@ -129,6 +129,9 @@ class DestinationState(ShownState):
     """It has a refresh token that this connection doesn't know."""
     CHANGED = "changed", Tone.WAIT, "✗"
     """The refresh token is right; another field was changed by someone else."""
+    FIELDS_OUT_OF_DATE = "fields_out_of_date", Tone.BAD, "✗"
+    """It is as it was delivered, but its profile or a value, such as the client secret, has changed
+    since."""
     MISSING = "missing", Tone.BAD, "✗"
     """The file, or the entry in it, is gone."""
     UNREADABLE = "unreadable", Tone.BAD, "✗"

@@ -63,7 +63,7 @@ class Destination:
     reloaded_at: datetime | None = None
     """When the reload command succeeded after that delivery; None: not known."""
     content_sha256: str = ""
-    """SHA-256 of the file as read back; shows whether someone else has changed it since."""
+    """SHA-256 of the file as read back, or of what the command got; shows later changes."""
     failure: Failure | None = None
     """Why the last delivery or reload failed."""
     previous_generation: int = 0
