@@ -156,7 +156,21 @@ def test_a_failure_is_a_code_and_when_to_try_again(host: Shell, shell_harness: H
     assert error["retry_at"]
 
 
-@over_rows("request_line", ["", "sh -c id", "zoho-wizard/1 token name=crm;id"])
+def test_a_person_who_connects_without_a_command_gets_a_sentence(host: Shell) -> None:
+    words = ("access", "ssh", FINGERPRINT)
+    for without in ({}, {"SSH_ORIGINAL_COMMAND": ""}):
+        done = subprocess.run(
+            [sys.executable, "-m", "wizard", *words],
+            env={**host.environment, **without},
+            capture_output=True,
+            text=True,
+            timeout=PROCESS_TIMEOUT_SECONDS,
+        )
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "ssh-request-refused" in done.stderr
+
+
+@over_rows("request_line", ["sh -c id", "zoho-wizard/1 token name=crm;id"])
 def test_anything_but_a_request_of_the_wizard_is_refused(host: Shell, request_line: str) -> None:
     error = refusal(host, request_line)
     assert error == fast_answer(host, request_line)["error"]

@@ -25,6 +25,8 @@ def execute(arguments: "Sequence[str]", environ: "Mapping[str, str]") -> int | N
     """Answer the request in the environment, from the key whose fingerprint is the only argument;
     return the exit code, or None to fall back to the full program."""
     line = environ.get("SSH_ORIGINAL_COMMAND", "")
+    if not line:  # a person gets a sentence
+        return None
     request = ssh_requests.parse(line)
     if request is None and ssh_requests.protocol_of(line) is None:
         details = {"details": {}, "temporary": False, "retry_at": None}

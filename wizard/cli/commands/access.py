@@ -175,7 +175,8 @@ def answer_over_ssh(terminal: Terminal, fingerprint: str) -> None:
     """Answer one request of another machine.
 
     The SSH server runs this, because the line that `zoho-wizard access add NAME --ssh-key FILE`
-    prints says so. What the other machine asks is in SSH_ORIGINAL_COMMAND.
+    prints says so. What the other machine asks is in SSH_ORIGINAL_COMMAND. Without it, a person
+    has connected, and gets a sentence instead of JSON.
 
     \b
     Examples:
@@ -183,6 +184,8 @@ def answer_over_ssh(terminal: Terminal, fingerprint: str) -> None:
     """
     from wizard.cli.flows.ssh_answers import answer_request  # loads the checks
 
+    if not (terminal.settings.ssh_request or terminal.is_json):
+        raise fail("ssh-request-refused")
     answer = answer_request(terminal, printable(fingerprint))
     terminal.renderer.print_json_line(answer)
     if answer.error is not None:
