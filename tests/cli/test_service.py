@@ -45,8 +45,8 @@ def unit_directory(shell: Shell) -> Path:
 def test_a_dry_run_shows_the_units_and_changes_nothing(shell: Shell, systemd: Path) -> None:
     for scope in ("--user", "--system"):
         planned = shell.run("service", "install", scope, "--dry-run", "--json")
-        assert planned.exit_code == 0
         found = json.loads(planned.stdout)
+        assert planned.exit_code == (found["problem"]["exit_code"] if found["problem"] else 0)
         assert found["is_dry_run"]
         assert {each["change"] for each in found["files"]} == {"created"}
     assert not unit_directory(shell).exists()
@@ -100,14 +100,18 @@ def test_a_program_that_a_different_user_cannot_run_is_not_installed(
     program = shell.directory / "python"
     program.symlink_to(sys.executable)
     words = ("-P", "-m", "wizard", "service", "install", "--system")
+    environment = {**shell.environment, "PYTHONPATH": os.pathsep.join(sys.path)}
     refused = subprocess.run(
         [program, *words],
-        env={**shell.environment, "PYTHONPATH": os.pathsep.join(sys.path)},
+        env=environment,
         capture_output=True,
         text=True,
         check=False,
     )
     assert "service-program-hidden" in refused.stderr
+    planned = subprocess.run([program, *words, "--dry-run"], env=environment, capture_output=True)
+    assert (planned.returncode, b"service-program-hidden" in planned.stderr) == (1, True)
+    assert b"ExecStart=" in planned.stdout
     assert systemd.read_text() == ""
 
 

@@ -42,7 +42,7 @@ from wizard.cli.results.installation import (
     ServiceStatus,
     ServiceUnitStatus,
 )
-from wizard.cli.terminal import Terminal, pass_terminal, printable
+from wizard.cli.terminal import Exit, Terminal, pass_terminal, printable
 from wizard.errors import WizardError, fail, message
 from wizard.fastpath import cipher, process
 from wizard.fastpath.process import WIZARD_COMMAND
@@ -253,6 +253,8 @@ def install(
             else:
                 run_systemd(words)
     terminal.emit(result, lambda: _print_installation(terminal, result, problem))
+    if result.problem:
+        raise Exit(result.problem.exit_code)
 
 
 @service.command()
