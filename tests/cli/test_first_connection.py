@@ -120,6 +120,8 @@ def test_a_self_client_connects_with_only_a_code(shell: Shell) -> None:
     (secret,) = made["secrets"].values()
     added = shell.run("client", "add", "--self-client", stdin_text=f"{made['client_id']} {secret}")
     assert added.exit_code == 0, added.stderr
+    (stored,) = json.loads(shell.run("client", "list", "--json").stdout)["clients"]
+    assert f"stored as {stored['name']}." in added.stderr
     code = shell.simulator.controls.generate_code(made["client_id"], ",".join(SCOPE))
 
     done = shell.run(

@@ -508,11 +508,15 @@ def store_client_file(terminal: Terminal, file: Path) -> tuple[Client, tuple[str
 
 
 def print_registered(terminal: Terminal, client: Client) -> None:
-    """Say that Zoho accepts the client's id and secret."""
+    """Say that Zoho accepts the client's ID and secret, and under which name it is stored."""
     data_center = terminal.services.zoho.data_center(client.location)
     terminal.renderer.print_success(
         message(
-            "notes", "client-accepted", data_center=data_center.name, client_id=client.client_id
+            "notes",
+            "client-registered",
+            data_center=data_center.name,
+            client_id=client.client_id,
+            client=client.name,
         )
     )
 
