@@ -237,8 +237,8 @@ def _presets_help() -> str:
 @click.option(
     "--in-place",
     is_flag=True,
-    help="With --add, keep the refresh token: Zoho adds the scopes to it. Not tried with the real "
-    "Zoho yet.",
+    help="With --add, keep the refresh token: Zoho adds the scopes to it. It needs the page, "
+    "because Zoho’s answer has no code to paste. Not tried with the real Zoho yet.",
 )
 @no_browser_option
 @click.option(
