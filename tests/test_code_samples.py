@@ -20,9 +20,10 @@ INTERPRETERS = {
     "Node": ("node",),
     "PHP": ("php",),
     "Go": ("go", "run"),
+    "Java": ("java", "--source", "17"),
     "curl": ("bash", "-euo", "pipefail"),
 }
-OPTIONAL = {"Node": "node", "PHP": "php", "Go": "go"}
+OPTIONAL = {"Node": "node", "PHP": "php", "Go": "go", "Java": "javac"}
 
 
 def copied_samples(harness: Harness) -> dict[str, str]:
