@@ -37,6 +37,7 @@ from wizard.model import (
     Grant,
     GrantState,
 )
+from wizard.model.failure import codes_with
 from wizard.oauth import TokenResponse, extra_scope_url, new_state
 from wizard.product_api import ProductApi
 from wizard.store import Store
@@ -49,7 +50,7 @@ from wizard.zoho import Zoho, has_added_scopes, missing_scopes, products_of
 
 UNKNOWN = "added-scopes-unknown"
 
-_CALLBACK_ERRORS = ("in-place-denied", "in-place-refused")
+_CALLBACK_ERRORS = codes_with("in_place_callback_error")
 _UNDECIDED = (UNKNOWN, "scopes-not-added", *_CALLBACK_ERRORS)
 """Failures after which the user may still consent; the next refresh decides."""
 
