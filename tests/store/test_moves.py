@@ -5,12 +5,17 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
+from itertools import count
 from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 from support.killed_move import KilledMove, active_stores, fill, rows_of
 from support.records import (
     CLIENT_ID,
@@ -19,8 +24,10 @@ from support.records import (
     make_connection,
     raises_failure,
 )
+from support.tokens import wait_for
 
 from wizard import paths as wizard_paths
+from wizard.errors import WizardError
 from wizard.model import Event, RequestKind, TokenRequest
 from wizard.paths import Paths
 from wizard.store import Store, history, schema
@@ -111,6 +118,46 @@ def test_the_other_machines_are_refused_after_a_move_to_a_local_store(
             write()
     assert running.access_tokens.get("crm") is None
     running.close()
+
+
+def test_what_is_written_during_moves_is_in_the_last_store_once(
+    paths: Paths, store: Store, vault: Vault, postgresql_url: str
+) -> None:
+    add_connections(store)
+    written, is_over = list[str](), threading.Event()
+
+    def write(writer: int) -> None:
+        used = Store.open(paths, vault, "live")
+        for number in count():
+            text = f"{writer} {number}"
+            try:
+                used.events.record(Event(NOW, "crm", "edited", {"text": text}))
+                written.append(text)
+            except WizardError as error:
+                if error.failure.code != "store-moved":
+                    raise
+                used.close()
+                used = Store.open(paths, vault, "live")
+            if is_over.is_set():
+                break
+        used.close()
+
+    def has_written(least: int) -> bool:
+        return len(written) > least
+
+    with ThreadPoolExecutor(3) as threads:
+        writers = [threads.submit(write, each) for each in range(3)]
+        for number, target in enumerate((postgresql_url, LOCAL, postgresql_url), 1):
+            wait_for(partial(has_written, 20 * number))
+            with closing(Store.open(paths, vault, "live")) as source:
+                move(paths, source, vault, target)
+        is_over.set()
+        for each in writers:
+            each.result()
+    with closing(Store.open(paths, vault, "live")) as last, last.database.read() as c:
+        details = c.scalars(select(schema.events.c.details)).all()
+    assert last.database.is_shared
+    assert sorted(each["text"] for each in details) == sorted(written)
 
 
 def test_tokens_that_the_other_engine_cached_are_not_served(

@@ -127,8 +127,7 @@ class Store:
                 raise
             from wizard.store.moves import complete_move
 
-            if not complete_move(paths):
-                raise
+            complete_move(paths)
         return cls._open(paths, vault, zoho_instance)
 
     @classmethod

@@ -140,13 +140,13 @@ def move_store(
     return StoreMove(source.path, database.path, rows)
 
 
-def complete_move(paths: Paths) -> bool:
-    """Complete a move of this data directory whose source is deactivated. False: there is none.
+def complete_move(paths: Paths) -> None:
+    """Complete a move of this data directory whose source is deactivated, if there is one.
 
     Raises what opening the shared database raises, if the local one isn't the source.
     """
     if not os.path.exists(paths.database):
-        return False
+        return
     with closing(SqliteDatabase.open(paths)) as local:
         here = _move_of(local)
         url = paths.database_url or here.get("url", "")
@@ -154,14 +154,14 @@ def complete_move(paths: Paths) -> bool:
             shared = _open_prepared(paths, url) if url else None
         except WizardError:
             if here.get("state") == MOVED_AWAY:
-                return False
+                return
             raise
         if shared is None:
-            return False
+            return
         with closing(shared):
             there = _move_of(shared)
             if not here or here["id"] != there.get("id"):
-                return False
+                return
             token_file.remove_all(paths.token_dir)  # one engine's files aren't the other's copies
             if here["state"] == MOVED_AWAY:  # the other one is arriving
                 files.replace(paths.database_url_file, f"{url}\n".encode())
@@ -171,7 +171,6 @@ def complete_move(paths: Paths) -> bool:
                     files.remove(path)
                     files.sync_directory(os.path.dirname(path))
                 _activate(local)
-    return True
 
 
 def _open_prepared(paths: Paths, url: str) -> "PostgresqlDatabase | None":
