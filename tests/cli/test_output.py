@@ -2,13 +2,18 @@
 
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 from support.claims import over_rows
 from support.harness import ANNA, Harness
-from support.shell import Shell
+from support.shell import PROCESS_TIMEOUT_SECONDS, Shell
 
 from wizard.transport import sanitize, sanitize_line
+
+STRICT_STDIN = {"PYTHONIOENCODING": "utf-8:strict"}
+"""As in the locale of most people, where Python doesn't read such bytes at all."""
 
 
 def test_an_empty_list_shows_the_data_directory_and_the_user(shell: Shell) -> None:
@@ -42,6 +47,33 @@ def test_a_name_that_is_not_text_is_not_found(shell: Shell) -> None:
         assert "“crm?”" in failed.stderr
         assert "(unknown-connection)" in failed.stderr
     assert "(unknown-client)" in shell.run("client", "show", "1000.\udcff").stderr
+
+
+@over_rows(
+    ("words", "stdin", "variables"),
+    [
+        (("monitor", "--notify", "/bin/echo \udcff"), b"", {}),
+        (("list",), b"", {"ZOHO_WIZARD_DATABASE_URL": "\udcff"}),
+        (("backup", "{directory}/backup"), b"a long passphrase\xff\n", {}),
+        (("backup", "{directory}/backup"), b"a long passphrase\xff\n", STRICT_STDIN),
+    ],
+)
+def test_bytes_that_are_not_text_are_refused_as_that(
+    shell: Shell,
+    shell_harness: Harness,
+    words: tuple[str, ...],
+    stdin: bytes,
+    variables: dict[str, str],
+) -> None:
+    refused = subprocess.run(
+        [sys.executable, "-m", "wizard", *(e.format(directory=shell.directory) for e in words)],
+        env={**shell.environment, **variables},
+        input=stdin,
+        capture_output=True,
+        timeout=PROCESS_TIMEOUT_SECONDS,
+    )
+    assert (refused.returncode, b"(not-utf8)" in refused.stderr) == (2, True)
+    assert not (shell.directory / "backup").exists()
 
 
 def test_a_narrow_terminal_truncates_no_url(shell: Shell, shell_harness: Harness) -> None:

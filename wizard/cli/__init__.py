@@ -560,10 +560,19 @@ def _report_error(terminal: "Terminal", error: Exception) -> int:
         if terminal.debug:
             traceback.print_tb(error.__traceback__)
         details = {"exception": type(error).__name__, "number": secrets.token_hex(4)}
-        failure = Failure("internal-error", details=details)
+        is_text = not _is_not_utf8(error)
+        failure = Failure("internal-error", details=details) if is_text else Failure("not-utf8")
     explanation = terminal.explain(failure)
     terminal.renderer.print_explanation(explanation)
     return explanation.exit_code
+
+
+def _is_not_utf8(error: Exception) -> bool:
+    """Whether bytes that aren't UTF-8 were used as text. Python reads them from the command line
+    and the environment as surrogates, and from stdin as them or not at all."""
+    if isinstance(error, UnicodeEncodeError):
+        return error.reason == "surrogates not allowed"
+    return isinstance(error, UnicodeDecodeError)
 
 
 def _harden() -> None:
