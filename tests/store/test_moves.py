@@ -34,6 +34,12 @@ from wizard.store import Store, history, schema
 from wizard.store.moves import LOCAL, StoreMove, move_store, plan_move
 from wizard.vault import Vault
 
+KEEP_EVENTS = """
+    CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'events are kept'; END $$;
+    CREATE TRIGGER keep BEFORE DELETE ON events FOR EACH ROW EXECUTE FUNCTION keep()
+"""
+
 
 def move(paths: Paths, store: Store, vault: Vault, target: str) -> StoreMove:
     plan_move(paths, store, target)
@@ -62,6 +68,8 @@ def moved(paths: Paths, store: Store, vault: Vault, postgresql_url: str) -> Iter
 def test_every_row_is_moved_to_the_shared_store_and_back(
     paths: Paths, store: Store, vault: Vault, postgresql_url: str
 ) -> None:
+    with psycopg.connect(postgresql_url) as connection:
+        connection.execute(KEEP_EVENTS)
     fill(store)
     before = rows_of(store.database)
     assert all(before.values()), "each table has a row"
@@ -81,6 +89,9 @@ def test_every_row_is_moved_to_the_shared_store_and_back(
     assert rows_of(local.database) == before
     assert not local.installation.is_copied()
     assert active_stores(paths, postgresql_url) == [False]
+    move(paths, local, vault, postgresql_url)
+    assert rows_of(shared.database) == before
+    assert active_stores(paths, postgresql_url) == [True]
     local.close()
     shared.close()
 

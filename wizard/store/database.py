@@ -87,6 +87,10 @@ class Database(ABC):
         """Check foreign keys only at the end of this transaction."""
 
     @abstractmethod
+    def remove_rows(self, connection: Connection, table: str) -> None:
+        """Remove all rows of a table, even of one to which rows can only be added."""
+
+    @abstractmethod
     def continue_ids(self, connection: Connection) -> None:
         """Number new rows after those that were inserted with their IDs."""
 

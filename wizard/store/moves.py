@@ -125,7 +125,7 @@ def move_store(
         arriving["url"] = paths.database_url
         with database.write() as copied:
             _require_free(copied, database.path, here.key_check)
-            rows = _copy(c, copied)
+            rows = _copy(c, copied, database)
             database.continue_ids(copied)
             place = None if database.is_shared else vars(Place.current(database.path))
             copied.execute(update(_INSTALLATION).values(move=arriving, place=place))
@@ -237,11 +237,12 @@ def _require_free(c: Connection, shown: str, key_check: bytes) -> None:
         raise fail("move-target-in-use", path=shown)
 
 
-def _copy(source: Connection, target: Connection) -> dict[str, int]:
-    """Replace all rows of `target`; return how many each table has now."""
+def _copy(source: Connection, target: Connection, database: Database) -> dict[str, int]:
+    """Replace all rows of the target `database`; return how many each table has now."""
     rows = {}
     for each in reversed(_tables()):
-        target.execute(delete(each))
+        if _count(target, each):
+            database.remove_rows(target, each.name)
     for each in _tables():
         found = source.execute(select(each), execution_options={"yield_per": _BATCH_ROWS})
         for batch in found.mappings().partitions():

@@ -268,6 +268,9 @@ class SqliteDatabase(Database):
             for statement, rows in statements:
                 own.executemany(statement, rows).close()
 
+    def remove_rows(self, connection: Connection, table: str) -> None:
+        connection.exec_driver_sql(f'DELETE FROM "{table}"')  # noqa: S608 - a name of the schema
+
     def continue_ids(self, connection: Connection) -> None:
         """Does nothing: SQLite continues after the greatest ID."""
 
