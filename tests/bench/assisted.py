@@ -43,7 +43,7 @@ def measure(installation: Installation) -> Iterator[Measurement]:
         begun = time.perf_counter()
         _run(installation, harness, words, playwright.chromium, CONSENTS)
         yield _measurement(
-            f"{CONSENTS} assisted re-authorizations over {len(clients)} clients, proved; "
+            f"{CONSENTS} assisted re-authorizations over {len(clients)} clients, verified; "
             "one sign-in",
             harness,
             time.perf_counter() - begun,
@@ -82,7 +82,7 @@ def measure_file(installation: Installation) -> Iterator[Measurement]:
         _run(installation, harness, words, playwright.chromium, count, (ANNA, BOB, ERIC), secrets)
         yield _measurement(
             f"{count} connections from a file over {len(clients)} clients and 2 data centers, "
-            "proved and delivered; three sign-ins",
+            "verified and delivered; three sign-ins",
             harness,
             time.perf_counter() - begun,
         )

@@ -87,6 +87,7 @@ def test_a_script_applies_a_file_and_only_a_different_organization_stops(
     verified = dict.fromkeys(("leads", "books", "bob"), "reauthorized")
     assert states == {**verified, "carla": "skipped"}
     assert "REFRESH_TOKEN" in (shell.directory / "leads.env").read_text("utf-8")
+    assert done.stderr.count("copy its full URL") == 1, "explained only once"
 
     running = shell.start("apply", str(file), "--yes", "--no-browser", "--json")
     consents.give(running)
