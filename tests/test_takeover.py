@@ -240,6 +240,18 @@ def test_programs_are_taken_over_after_one_question(shell: Shell, shell_harness:
     assert {each: each.read_bytes() for each in apps.rglob("*.env")} == before
 
 
+def test_after_the_question_only_the_results_are_listed(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    apps = shell.directory / "apps"
+    program_files(apps, shell_harness, clients=1, tokens=1)
+    write(apps / "half.env", f"ZOHO_REFRESH_TOKEN={token(9)}\n")
+    done = shell.run_in_terminal("import", str(apps), replies=[("Store 1 connection", "y")])
+    before, after = re.split("Store 1 connection.*", done.stdout)
+    assert ("app-0-0/.env" in before, "app-0-0/.env" in after) == (True, False)
+    assert re.search(rf"{apps}/half.env\s+Failed", after)
+
+
 def test_a_test_and_its_verification_take_one_refresh(shell: Shell, shell_harness: Harness) -> None:
     apps = shell.directory / "apps"
     program_files(apps, shell_harness, clients=1, tokens=2)

@@ -372,14 +372,23 @@ def _import_several(
     to_store = [each for each in candidates if each.is_accepted and each.grant is None]
     if to_store and not is_dry_run:
         if not is_confirmed:
-            _print_candidates(terminal, candidates)
+            if not terminal.is_json:
+                _print_candidates(terminal, candidates)
             question = message("prompts", "import-several", count=str(len(to_store)))
             terminal.confirm(question, option="--yes", is_default=True)
         for index, each in enumerate(candidates):
             if each in to_store:
                 candidates[index] = takeover.store(each)
     outcomes = _verify_imported(terminal, candidates)
-    _emit_report(terminal, candidates, outcomes, discovery.skipped, is_dry_run=is_dry_run)
+    is_listed = bool(to_store) and not (is_dry_run or is_confirmed)
+    _emit_report(
+        terminal,
+        candidates,
+        outcomes,
+        discovery.skipped,
+        is_dry_run=is_dry_run,
+        columns=COLUMNS[:2] if is_listed else COLUMNS,
+    )
     codes = [
         explanation.exit_code
         for each in candidates
@@ -484,6 +493,7 @@ def _emit_report(
     skipped: Sequence[SkippedPath],
     *,
     is_dry_run: bool,
+    columns: Sequence[str],
 ) -> None:
     clients = {each.client_id: each.name for each in terminal.services.store.clients.all()}
     rows = []
@@ -511,7 +521,7 @@ def _emit_report(
     )
 
     def render() -> None:
-        _print_candidates(terminal, candidates)
+        _print_candidates(terminal, candidates, columns)
         terminal.renderer.print_blank()
         for each in candidates:
             explanation = _explanation(terminal, each, outcomes)
@@ -545,15 +555,18 @@ def _account_and_location(terminal: Terminal, candidate: Candidate) -> tuple[str
     return candidate.account.email if candidate.account else "", location
 
 
-def _print_candidates(terminal: Terminal, candidates: Sequence[Candidate]) -> None:
+def _print_candidates(
+    terminal: Terminal, candidates: Sequence[Candidate], columns: Sequence[str] = COLUMNS
+) -> None:
+    """A table; the first two columns are enough after one that had all."""
     clients = {each.client_id: each.name for each in terminal.services.store.clients.all()}
     rows = []
     for each in candidates:
         email, location = _account_and_location(terminal, each)
         client = clients.get(each.client_id) or short_client_id(each.client_id)
         places = (f"{one.path} ({one.entry})" if one.entry else one.path for one in each.sources)
-        name = each.name or message("notes", "unnamed-entry")
+        name = each.name or each.sources[0].path
         state = message("import-states", _state(each))
         rows.append((name, state, email, client, location.upper(), ", ".join(places)))
     if rows:
-        terminal.renderer.print_table(COLUMNS, rows)
+        terminal.renderer.print_table(columns, [row[: len(columns)] for row in rows])
