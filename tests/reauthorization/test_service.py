@@ -100,6 +100,21 @@ def test_where_the_account_is_certain_only_a_consent_that_can_start_precedes_a_v
     assert waiting.action is Action.VERIFYING
 
 
+def test_a_part_of_a_reauthorization_is_done_while_others_wait_for_an_answer(
+    harness: Harness,
+) -> None:
+    three_rejected(harness)
+    service = harness.services.reauthorization
+    service.begin()
+    harness.services.authorization.request_consent("books")
+    authorize(harness, "crm")
+    part = service.next_action(["crm"])
+    assert part is not None
+    assert part.action is Action.DONE
+    rest = next_action(harness)
+    assert (rest.action, rest.item and rest.item.connection) == (Action.CONSENT, "desk")
+
+
 def test_without_rejected_connections_there_is_nothing_to_reauthorize(harness: Harness) -> None:
     harness.add_verified_connection()
     with pytest.raises(WizardError, match="nothing-to-reauthorize"):

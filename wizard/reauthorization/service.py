@@ -185,10 +185,10 @@ class ReauthorizationService:
         return tuple(in_consent_order(items))
 
     def current_and_next(
-        self, *, verifies_meanwhile: bool = False
+        self, names: Collection[str] = (), *, verifies_meanwhile: bool = False
     ) -> tuple[Reauthorization, NextAction] | None:
         """The current re-authorization and its next action, as `determine_next_action` says; None
-        if there is none."""
+        if there is none. `names`: only for these connections; default: for all."""
         stored = self._store.reauthorizations.current()
         if stored is None:
             return None
@@ -196,17 +196,21 @@ class ReauthorizationService:
         reauthorization = self._to_reauthorization(stored, overviews)
         schedules = self._request_log.consent_schedules(_places(reauthorization.items))
         next_consent_at = {place: each.next_start(now) for place, each in schedules.items()}
+        items = [each for each in reauthorization.items if not names or each.connection in names]
         return reauthorization, determine_next_action(
-            reauthorization,
+            replace(reauthorization, items=tuple(items)),
             next_consent_at,
             _last_signed_in_emails(stored, overviews),
             now,
             verifies_meanwhile=verifies_meanwhile,
         )
 
-    def next_action(self, *, verifies_meanwhile: bool = False) -> NextAction | None:
-        """The next action of the current re-authorization; None if there is none."""
-        current = self.current_and_next(verifies_meanwhile=verifies_meanwhile)
+    def next_action(
+        self, names: Collection[str] = (), *, verifies_meanwhile: bool = False
+    ) -> NextAction | None:
+        """The next action of the current re-authorization, or of a part of it; None if there is
+        none."""
+        current = self.current_and_next(names, verifies_meanwhile=verifies_meanwhile)
         return current[1] if current else None
 
     def pause(self) -> None:

@@ -178,6 +178,7 @@ def apply(
                 "/reauthorize",
                 lambda: _print_progress(terminal, names),
                 command,
+                names,
             )
     failed = [*applied.failed]
     removed = found.unmanaged if prune and found.unmanaged else None

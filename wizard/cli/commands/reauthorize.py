@@ -347,18 +347,19 @@ def give_consents(
     page: str,
     show_progress: Callable[[], object],
     resume_command: str = "zoho-wizard reauthorize",
+    names: Collection[str] = (),
 ) -> None:
-    """Get one consent after the other of the current re-authorization, until nothing is left for
-    the user to do: with `authorizer` or, without one, on `page`.
+    """Get one consent after the other of the current re-authorization, or of the part of `names`,
+    until nothing is left for the user to do: with `authorizer` or, without one, on `page`.
 
     If the user stops in the terminal, `show_progress` prints how far each connection is.
     `resume_command` continues later.
     """
     if authorizer is None:
-        _give_consents_on_page(terminal, page, resume_command)
+        _give_consents_on_page(terminal, page, resume_command, names)
         return
     try:
-        reauthorize_in_terminal(terminal, authorizer)
+        reauthorize_in_terminal(terminal, authorizer, names)
     except (click.Abort, KeyboardInterrupt):
         show_progress()
         raise
@@ -380,12 +381,14 @@ def print_approval_link(terminal: Terminal, names: Sequence[str]) -> NoReturn:
     _print_result(terminal, names)
 
 
-def _give_consents_on_page(terminal: Terminal, page: str, resume_command: str) -> None:
+def _give_consents_on_page(
+    terminal: Terminal, page: str, resume_command: str, names: Collection[str]
+) -> None:
     with stop_signals() as stop_event, available_server(terminal.services) as create_browser_link:
         open_page(page, create_browser_link, terminal.settings, terminal.renderer)
         print_waiting(terminal, "verifications")
         new_link = partial(print_browser_link, terminal, create_browser_link, page)
-        if not wait_until(stop_event, new_link, partial(_is_finished, terminal)):
+        if not wait_until(stop_event, new_link, partial(_is_finished, terminal, names)):
             terminal.renderer.print_note(message("notes", "to-continue"), command=resume_command)
             raise Exit(1)
 

@@ -1,6 +1,6 @@
 """A re-authorization in the terminal: one consent after the other, and a table of results."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -22,8 +22,11 @@ INPUT_ENDED = "input-needed"
 """The code of a failure after which no URL can be pasted: every other consent would fail, too."""
 
 
-def reauthorize_in_terminal(terminal: Terminal, authorizer: Authorizer) -> None:
-    """Work through the current re-authorization until nothing is left for the user to do.
+def reauthorize_in_terminal(
+    terminal: Terminal, authorizer: Authorizer, names: Collection[str] = ()
+) -> None:
+    """Work through the current re-authorization, or the part of `names`, until nothing is left for
+    the user to do.
 
     After a failure it asks on a terminal, skips the connection in a script, and leaves the decision
     to the page if a page started this process. Raises ``window-closed``, ``input-needed``, and
@@ -34,12 +37,13 @@ def reauthorize_in_terminal(terminal: Terminal, authorizer: Authorizer) -> None:
     verifies_meanwhile = authorizer.is_account_certain
     while True:
         background.print_finished()
-        next_action = service.next_action(verifies_meanwhile=verifies_meanwhile)
+        next_action = service.next_action(names, verifies_meanwhile=verifies_meanwhile)
         item = next_action.item if next_action else None
         if next_action is None or item is None:
             _poll_until(authorizer, background.is_finished)
             background.print_finished()
-            if next_action is not None and next_action.action is Action.DONE:
+            current = service.current()
+            if current is not None and current.is_done:
                 service.end()
             return
         terminal.connection_name = item.connection
