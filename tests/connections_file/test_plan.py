@@ -17,6 +17,7 @@ from support.reauthorization import authorize, reauthorize_all
 from wizard.connections_file.description import describe, summary
 from wizard.connections_file.plan import ConsentReason
 from wizard.model import AttemptMode
+from wizard.store import KeyPermission
 from wizard.zoho import limits
 
 
@@ -253,8 +254,15 @@ def test_more_connections_than_refresh_tokens_are_named(harness: Harness) -> Non
     assert not plan_of(harness, client_table("zylker") + "".join(tables[1:])).declined
 
 
-def test_a_notification_url_is_not_exported(harness: Harness) -> None:
+def test_a_notification_url_and_ssh_keys_are_not_exported_but_named(harness: Harness) -> None:
+    assert "--notify" not in exported(harness)
     harness.services.store.monitoring.set_notify_command("https://hooks.example/key")
+    harness.add_connection("crm")
+    key = KeyPermission("crm", "SHA256:abc", "web1", harness.now())
+    harness.services.store.key_permissions.add(key)
     text = exported(harness)
-    assert "hooks.example" not in text
-    assert not plan_of(harness, text, is_pruning=True).has_changes
+    assert ("hooks.example" in text, "web1" in text) == (False, False)
+    assert "zoho-wizard monitor --notify URL" in text
+    assert "zoho-wizard access add NAME --ssh-key FILE" in text
+    assert not plan_of(harness, text, is_pruning=True).connections
+    assert not plan_of(harness, text, is_pruning=True).unmanaged

@@ -5,7 +5,7 @@ from typing import Any
 
 from support.harness import ANNA, Harness
 from wizard.connections_file.document import ConnectionsFile, parse
-from wizard.connections_file.export import to_document, to_toml
+from wizard.connections_file.export import export
 from wizard.connections_file.plan import FilePlan
 
 CLIENT_ID = "1000.RQX2DB4P1AQZI86BAT7NHPBHPRIIHQ"
@@ -61,4 +61,4 @@ def apply_without_consents(
 
 def exported(harness: Harness) -> str:
     """The file for what is stored."""
-    return to_toml(to_document(harness.services.connections_file.installation()))
+    return export(harness.services.connections_file.installation())

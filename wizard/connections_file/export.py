@@ -25,6 +25,16 @@ from wizard.zoho import ACCOUNT_SCOPE, missing_scopes, preset
 Value = str | bool | Sequence[str] | Mapping[str, str]
 
 
+def export(installed: Installation) -> str:
+    """The connections file for what is stored, as TOML. A comment names what is left out."""
+    blocks = [_comment("heading"), *_blocks(to_document(installed))]
+    if webhook.is_url(installed.notify_command):
+        blocks.append(_comment("notify-url"))
+    if installed.has_ssh_keys:
+        blocks.append(_comment("ssh-keys"))
+    return "\n\n".join(blocks) + "\n"
+
+
 def to_document(installed: Installation) -> ConnectionsFile:
     """The connections file for what is stored."""
     destinations: dict[str, list[Destination]] = defaultdict(list)
@@ -134,28 +144,18 @@ def _destination_table(destination: Destination) -> DestinationTable:
 # --- TOML -----------------------------------------------------------------------------------------
 
 
-def to_toml(
-    document: ConnectionsFile, *, has_notify_url: bool = False, has_ssh_keys: bool = False
-) -> str:
-    """`document` as TOML, without the values that are the default. A comment names what is left
-    out: the URL that notifications go to, and the SSH keys that have access."""
-    blocks = [_comment("heading")]
-    blocks += [_table(key_path("clients", n), vars(each)) for n, each in document.clients.items()]
+def _blocks(document: ConnectionsFile) -> Iterator[str]:
+    """The tables of `document`, without the values that are the default."""
+    for name, client in document.clients.items():
+        yield _table(key_path("clients", name), vars(client))
     for name, connection in document.connections.items():
         path = key_path("connections", name)
         values = {key: value for key, value in vars(connection).items() if key != "destinations"}
-        blocks.append(_table(path, values))
-        blocks += [
-            _table(f"{path}.destinations", vars(each), is_item=True)
-            for each in connection.destinations
-        ]
+        yield _table(path, values)
+        for destination in connection.destinations:
+            yield _table(f"{path}.destinations", vars(destination), is_item=True)
     if document.monitor is not None:
-        blocks.append(_table("monitor", vars(document.monitor)))
-    if has_notify_url:
-        blocks.append(_comment("notify-url"))
-    if has_ssh_keys:
-        blocks.append(_comment("ssh-keys"))
-    return "\n\n".join(blocks) + "\n"
+        yield _table("monitor", vars(document.monitor))
 
 
 def _comment(code: str) -> str:

@@ -173,6 +173,8 @@ class Installation:
     destinations: tuple[Destination, ...]
     permissions: tuple[AccessPermission, ...]
     notify_command: str = field(repr=False)
+    has_ssh_keys: bool
+    """Whether an SSH key has access to a connection; the file can't say so."""
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,7 @@ class ConnectionsFileService:
             destinations=store.destinations.all(),
             permissions=store.access_permissions.all(),
             notify_command=store.monitoring.notify_command(),
+            has_ssh_keys=bool(store.key_permissions.all()),
         )
 
     # the file in the types of the store

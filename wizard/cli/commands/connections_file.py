@@ -36,7 +36,7 @@ from wizard.cli.results.connections_file import (
 from wizard.cli.terminal import Exit, Terminal, pass_terminal
 from wizard.connections_file.description import describe, summary
 from wizard.connections_file.document import ConnectionsFile, ConnectionsFileError, parse
-from wizard.connections_file.export import to_document, to_toml
+from wizard.connections_file.export import export
 from wizard.connections_file.plan import (
     AccessChange,
     ChangeKind,
@@ -47,7 +47,6 @@ from wizard.connections_file.plan import (
 )
 from wizard.errors import WizardError, fail, message
 from wizard.store import Destination
-from wizard.transport import webhook
 
 DEFAULT_FILE = "connections.toml"
 CHANGES = 10
@@ -200,12 +199,7 @@ def export_config(terminal: Terminal) -> None:
       zoho-wizard export-config > connections.toml
       zoho-wizard export-config | zoho-wizard plan -
     """
-    installed = terminal.services.connections_file.installation()
-    text = to_toml(
-        to_document(installed),
-        has_notify_url=webhook.is_url(installed.notify_command),
-        has_ssh_keys=bool(terminal.services.store.key_permissions.all()),
-    )
+    text = export(terminal.services.connections_file.installation())
     terminal.emit(ExportedConfiguration(text), lambda: terminal.renderer.print_raw(text))
 
 
