@@ -1,5 +1,5 @@
 """Unmodified third-party programs work with delivered credentials and with redelivered ones: the
-official Python and Node SDKs, rclone, kubectl."""
+official Python and Node SDKs, n8n's OAuth client, rclone, kubectl."""
 
 import base64
 import json
@@ -102,14 +102,26 @@ def test_the_official_python_sdk_2_needs_only_the_id(harness: Harness) -> None:
     check_program(harness, "sdk-python-2", target, crm_call(harness, target, *program))
 
 
+def node_program(harness: Harness, environment: str, name: str) -> tuple[str, str]:
+    """A program of Node, which looks for packages in the folders above it."""
+    (harness.directory / "node_modules").symlink_to(node_modules(environment))
+    program = harness.directory / name
+    program.write_bytes((PROGRAMS / name).read_bytes())
+    return "node", str(program)
+
+
 @pytest.mark.needs("npm")
 def test_the_official_node_sdk_needs_only_the_id(harness: Harness) -> None:
-    # Node looks for packages in the folders above the program.
-    (harness.directory / "node_modules").symlink_to(node_modules("zoho-node-sdk"))
-    program = harness.directory / "official_node_sdk.mjs"
-    program.write_bytes((PROGRAMS / program.name).read_bytes())
     target = harness.directory / "sdk_tokens.txt"
-    check_program(harness, "sdk-node", target, crm_call(harness, target, "node", str(program)))
+    program = node_program(harness, "zoho-node-sdk", "official_node_sdk.mjs")
+    check_program(harness, "sdk-node", target, crm_call(harness, target, *program))
+
+
+@pytest.mark.needs("npm")
+def test_n8ns_oauth_client_refreshes_with_the_delivered_credential(harness: Harness) -> None:
+    target = harness.directory / "crm.json"
+    program = node_program(harness, "n8n-oauth-client", "n8n_credential.mjs")
+    check_program(harness, "n8n", target, crm_call(harness, target, *program))
 
 
 def test_rclone_refreshes_with_the_delivered_values(harness: Harness) -> None:
