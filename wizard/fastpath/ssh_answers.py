@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 
 PERMISSIONS = "SELECT connection, comment FROM key_permissions WHERE fingerprint = ?"
-"""The connections that a key has access to, and its comment."""
+"""The connections that a key has access to, and its comment. Only the owner and root can write to
+the local database, which is the only one that is read here: the rows' seals aren't checked."""
 
 
 def execute(arguments: "Sequence[str]", environ: "Mapping[str, str]") -> int | None:
