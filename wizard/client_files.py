@@ -15,7 +15,7 @@ from wizard.clients import ClientService
 from wizard.connection_details import client_details
 from wizard.credential_formats import Identifier, Token, is_redirect_uri
 from wizard.errors import fail
-from wizard.model import Client, ClientSecret, Clock
+from wizard.model import Client, ClientSecret, Clock, Event
 from wizard.store import Store
 from wizard.timefmt import format_iso
 from wizard.vault.passphrase import CLIENT_FILE
@@ -69,6 +69,8 @@ class ClientFiles:
         }
         content = json.dumps(document, ensure_ascii=False).encode()
         CLIENT_FILE.write(path, content, passphrase)
+        details = {"client": client.name, "target": str(path)}
+        self._store.events.record(Event(self._clock(), "", "client-exported", details))
         return ClientFile(client, chosen)
 
     def open(self, file: bytes, passphrase: str) -> ClientFile:

@@ -313,6 +313,7 @@ class ClientService:
             created_at=self._clock(),
         )
         self._store.clients.add(client)
+        self._record("client-added", client.name)
         return client
 
     def admit(
@@ -359,10 +360,7 @@ class ClientService:
             # Valid in `where` only: it is that data center's own.
             if row != where and self._client_requests.preflight(client_id, secret, row) != "valid":
                 row = where
-        self._store.clients.set_secret(
-            client_id, row, secret, has_common_secret=has_common_secret or None
-        )
-        return self._store.clients.get(client_id)
+        return self._store_secret(client_id, row, secret, has_common_secret=has_common_secret)
 
     def admit_shared(self, client: Client) -> Client:
         """Check a client that another installation shares, and store it with all its secrets, under
@@ -386,7 +384,9 @@ class ClientService:
                 raise WizardError(failure)
         named = replace(client, name=self.free_name(client.name), created_at=self._clock())
         self._store.transfers.import_contents(StoreContents(clients=(named,)))
-        return self._store.clients.get(client.client_id)
+        added = self._store.clients.get(client.client_id)
+        self._record("client-added", added.name)
+        return added
 
     def free_name(self, stem: str = "") -> str:
         """`stem` (default: `DEFAULT_CLIENT_NAME`), with a number if it is taken."""
@@ -415,13 +415,24 @@ class ClientService:
         failure = self._check_secret(client, secret, where)
         if failure is not None:
             raise WizardError(failure)
+        return self._store_secret(client_id, where, secret, has_common_secret=has_common_secret)
+
+    def _store_secret(
+        self, client_id: str, location: str, secret: str, *, has_common_secret: bool
+    ) -> Client:
+        known = self._store.clients.get(client_id).secret_for(location)
         self._store.clients.set_secret(
-            client_id, where, secret, has_common_secret=has_common_secret or None
+            client_id, location, secret, has_common_secret=has_common_secret or None
         )
-        for name in self._store.grants.connections_using(client_id, where):
-            event = Event(self._clock(), name, "secret-changed", {"location": where})
-            self._store.events.record(event)
-        return self._store.clients.get(client_id)
+        client = self._store.clients.get(client_id)
+        if secret != known:
+            details = {"location": location}
+            for name in self._store.grants.connections_using(client_id, location):
+                self._store.events.record(Event(self._clock(), name, "secret-changed", details))
+        return client
+
+    def _record(self, kind: str, name: str) -> None:
+        self._store.events.record(Event(self._clock(), "", kind, {"client": name}))
 
     def check(self, client_id: str) -> tuple[ClientCheck, ...]:
         """Check each stored secret in its data center."""
@@ -430,7 +441,7 @@ class ClientService:
 
     def remove(self, client_id: str) -> None:
         """Remove a client that no connection uses; raises ``client-in-use``."""
-        self._store.clients.remove(client_id)
+        self._record("client-removed", self._store.clients.remove(client_id))
 
     def _check_location(self, client: Client, location: str) -> ClientCheck:
         try:

@@ -14,7 +14,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from wizard.model import Event, Explanation, Failure, NextStep
+from wizard.model import TOKEN_SERVING_EVENTS, Event, Explanation, Failure, NextStep
 from wizard.model.states import (
     ActivityKind,
     ConnectionState,
@@ -163,13 +163,19 @@ def message(table: str, code: str, /, **details: str) -> str:
     return fill(message_table()[table].get(code, ""), details)
 
 
-def describe_event(event: Event) -> str:
-    """An event in words. A failure code in it becomes its title."""
+def describe_event(event: Event, *, with_author: bool = True) -> str:
+    """An event in words. A failure code in it becomes its title. Without the author, it leaves out
+    who caused it, except for a token that was served."""
+    by = {"by_user": event.user, "by_process": str(event.process_id or "")}
     said = {
         key: describe_outcome(text, name=event.connection) for key, text in event.details.items()
     }
-    text = message("history", event.kind, **said) or event.kind.replace("-", " ")
-    return text + message("history-authors", "process", **event.details)
+    text = message("history", event.kind, **by, **said) or event.kind.replace("-", " ")
+    if not with_author:
+        return text
+    author = "machine" if event.kind in TOKEN_SERVING_EVENTS else "process"
+    machine = event.machine if event.database_role else ""
+    return text + message("history-authors", author, **by, machine=machine)
 
 
 def describe_outcome(code: str, **details: str) -> str:

@@ -290,6 +290,15 @@ def current_user() -> str:
         return ""
 
 
+def host_name() -> str:
+    """The name of this machine."""
+    if hasattr(os, "uname"):
+        return os.uname().nodename
+    import platform
+
+    return platform.node()
+
+
 def user_name(uid: int) -> str:
     """The name of a user of this machine, else the number."""
     try:

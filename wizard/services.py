@@ -20,9 +20,10 @@ from wizard.errors import WizardError
 from wizard.fastpath import served_tokens
 from wizard.fastpath.served_tokens import ServedToken
 from wizard.model import AttemptState, Clock, Event
+from wizard.paths import user_name
 from wizard.settings import Settings
 from wizard.store import Store
-from wizard.store.history import asker_details, key_details
+from wizard.store.history import key_details
 from wizard.vault import Vault
 
 if TYPE_CHECKING:
@@ -424,10 +425,12 @@ class Services:
                         **(
                             key_details(each.fingerprint, each.comment)
                             if each.fingerprint
-                            else asker_details(each.user_id, each.process_id)
+                            else {"uid": str(each.user_id)}
                         ),
                         "generation": str(each.generation),
                     },
+                    user_name(each.user_id),
+                    each.process_id,
                 )
                 for each in served
             )

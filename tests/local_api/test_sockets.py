@@ -38,6 +38,7 @@ from wizard.local_api.request_handler import (
     MAX_CONNECTIONS_PER_USER,
     rejection_reason,
 )
+from wizard.paths import host_name, user_name
 from wizard.serialization import to_json_value
 from wizard.services import Services
 from wizard.store.history import DELETE_OLD_SERVING_EVENTS
@@ -117,9 +118,11 @@ def test_every_served_token_is_in_the_history_with_the_user(
     own.request("/token/crm")
     own.request("/token/crm")
 
-    handed = event_details(harness, "token-served")
+    found = harness.services.store.events.of_connection("crm")
+    handed = [each for each in found if each.kind == "token-served"]
     assert len(handed) == 2
-    assert (handed[0]["uid"], handed[0]["pid"]) == (str(ME), str(os.getpid()))
+    assert (handed[0].details["uid"], handed[0].process_id) == (str(ME), os.getpid())
+    assert (handed[0].user, handed[0].machine) == (user_name(ME), host_name())
 
 
 def test_served_tokens_do_not_crowd_out_the_rest_of_the_history(

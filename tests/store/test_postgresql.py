@@ -6,6 +6,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -19,8 +20,10 @@ from support.tokens import wait_for
 
 from wizard import paths as wizard_paths
 from wizard.errors import WizardError, fail
+from wizard.model import Event
 from wizard.paths import Paths
 from wizard.store import Store
+from wizard.store.history import RETENTION, EventFilter
 from wizard.store.postgresql import Address, PostgresqlDatabase
 from wizard.vault import Vault
 
@@ -106,6 +109,25 @@ def test_text_is_ordered_by_its_bytes_whatever_the_locale(store: Store) -> None:
             "AND data_type = 'text' AND collation_name IS DISTINCT FROM 'C'"
         )
         assert set(found.scalars()) == {"zoho_wizard_store"}
+
+
+def test_only_served_tokens_that_are_too_old_leave_the_history(
+    store: Store, database_url: str
+) -> None:
+    now = datetime.now(UTC)
+    old, recent = now - RETENTION - timedelta(hours=1), now - RETENTION + timedelta(hours=1)
+    store.events.record(Event(old, "crm", "edited"))
+    served = [Event(at, "crm", "token-served") for at in (old, recent, now)]
+    store.events.record_token_serving(*served)
+    for statement in ("UPDATE events SET kind = ''", "DELETE FROM events", "TRUNCATE events"):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="only added"):
+            execute(database_url, statement)
+    store.events.record_token_serving(served[-1])
+    kept = [(each.at, each.kind) for each in store.events.search(EventFilter())]
+    assert kept == [
+        (old, "edited"),
+        *((at, "token-served") for at in (recent, now, now)),
+    ]
 
 
 def test_tables_are_created_only_on_request(paths: Paths, vault: Vault, database_url: str) -> None:

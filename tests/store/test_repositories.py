@@ -1,7 +1,7 @@
 """Clients, connections, reports, the request log and the history, in a real database."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -35,7 +35,9 @@ from wizard.model import (
     TokenRequest,
     VerificationStep,
 )
+from wizard.paths import host_name
 from wizard.store import AccessPermission, KeyPermission, Store, schema
+from wizard.store.history import EventFilter
 
 database_url = either_engine
 
@@ -211,7 +213,8 @@ def test_removing_a_connection_removes_its_grants_and_keeps_its_history(store: S
     assert store.grants.of_connection("crm") == ()
     assert attempts_of(store, "crm") == ()
     assert store.verification_reports.get("crm", 1) is None
-    assert [each.kind for each in store.events.of_connection("crm")] == ["connected"]
+    found = store.events.search(EventFilter(connections=["crm"]))
+    assert [each.kind for each in found] == ["created", "connected"]
     with raises_failure("unknown-connection"):
         store.connections.remove("crm")
 
@@ -312,6 +315,7 @@ def test_a_rejected_token_is_stored_as_its_fingerprint(store: Store) -> None:
 
 
 def test_the_history_lists_the_last_lines_newest_first(store: Store) -> None:
+    add_connections(store)
     for number in range(5):
         store.events.record(Event(NOW, "crm", f"event-{number}", {"what": "this"}))
     found = store.events.of_connection("crm", limit=2)
@@ -319,6 +323,43 @@ def test_the_history_lists_the_last_lines_newest_first(store: Store) -> None:
         ("event-4", "this"),
         ("event-3", "this"),
     ]
+
+
+def test_a_renamed_connection_keeps_its_history_with_the_names_that_it_had(store: Store) -> None:
+    add_connections(store)
+    store.connections.rename("crm", "sales")
+    store.connections.add(make_connection("crm"))
+    store.events.record(Event(NOW, "sales", "edited"))
+
+    def history(name: str) -> list[tuple[str, str]]:
+        return [(each.connection, each.kind) for each in store.events.of_connection(name)]
+
+    assert history("sales") == [("sales", "edited"), ("crm", "created")]
+    assert history("crm") == [("crm", "created")]
+    found = store.events.search(EventFilter(connections=["sales"]))
+    assert [(each.connection, each.kind) for each in found] == history("sales")[::-1]
+
+
+def test_events_are_found_by_what_is_known_of_them(store: Store) -> None:
+    store.clients.add(make_client())
+    now = datetime.now(UTC)
+    for minutes, name in enumerate(("books", "crm", "desk")):
+        created_at = now + timedelta(minutes=minutes)
+        store.connections.add(replace(make_connection(name), created_at=created_at))
+    store.events.record_token_serving(Event(now, "crm", "token-served", {}, "www-data", 4711))
+
+    def found(limit: int | None = None, **wanted: Any) -> list[str]:
+        events = store.events.search(EventFilter(**wanted), limit)
+        return [each.connection for each in events if each.machine == host_name()]
+
+    assert found() == ["books", "crm", "crm", "desk"]
+    assert found(2) == ["crm", "desk"]
+    assert found(connections=["crm", "desk"]) == ["crm", "crm", "desk"]
+    assert found(since=now + timedelta(minutes=1)) == ["crm", "desk"]
+    assert found(until=now + timedelta(minutes=1)) == ["books", "crm"]
+    assert found(users=["www-data", "nobody"]) == found(kinds=["token-served"]) == ["crm"]
+    assert found(machines=[host_name()]) == found()
+    assert found(machines=["elsewhere"]) == []
 
 
 # --- the overview ---------------------------------------------------------------------------------

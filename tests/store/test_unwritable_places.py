@@ -91,6 +91,7 @@ from wizard.model import Event
 from wizard.services import Services
 from wizard.settings import from_environment
 from wizard.store import sqlite
+from wizard.store.history import EventFilter
 
 home = sys.argv[1]
 sqlite.COPY_LIFETIME_SECONDS = 0
@@ -109,7 +110,7 @@ with Services.open(settings) as services:
             services.store.events.record(Event(services.clock(), "crm", "edited"))
         except WizardError as error:
             print(error.failure.code)
-    print(len(services.store.events.of_connection("crm")))
+    print(len(list(services.store.events.search(EventFilter()))))
 """
 
 

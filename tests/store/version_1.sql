@@ -53,14 +53,19 @@ CREATE TABLE events (
     connection TEXT NOT NULL,
     kind TEXT NOT NULL,
     details TEXT NOT NULL,
+    user TEXT NOT NULL,
+    process_id INTEGER,
+    machine TEXT NOT NULL,
+    database_role TEXT DEFAULT '' NOT NULL,
+    connection_id TEXT,
     PRIMARY KEY (id)
 );
 
-CREATE INDEX ix_events_connection ON events (connection);
+CREATE INDEX ix_events_connection_id ON events (connection_id);
 
 CREATE INDEX ix_events_kind_at ON events (kind, at);
 
-CREATE INDEX ix_events_changes ON events (connection)
+CREATE INDEX ix_events_changes ON events (connection_id)
 WHERE (kind NOT IN ('token-served', 'token-refused', 'token-reported'));
 
 CREATE TABLE rejected_refresh_tokens (
@@ -87,6 +92,7 @@ CREATE TABLE client_secrets (
 
 CREATE TABLE connections (
     name TEXT NOT NULL,
+    id TEXT NOT NULL,
     client_id TEXT NOT NULL,
     scope TEXT NOT NULL,
     location TEXT,
@@ -101,6 +107,7 @@ CREATE TABLE connections (
     expected_organization TEXT NOT NULL,
     expected_environment TEXT NOT NULL,
     PRIMARY KEY (name),
+    UNIQUE (id),
     FOREIGN KEY(client_id) REFERENCES clients (client_id)
 );
 

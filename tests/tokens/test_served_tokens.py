@@ -26,7 +26,7 @@ def test_tokens_of_token_and_run_are_in_the_history(shell: Shell, shell_harness:
     printed = shell.run("run", "crm", "--", "sh", "-c", "echo $$").stdout
     found = served(shell_harness)
     assert {each.details["uid"] for each in found} == {str(os.getuid())}
-    assert found[0].details["pid"] == printed.strip()
+    assert str(found[0].process_id) == printed.strip()
     assert len(found) == 3
     assert os.path.getsize(shell_harness.services.paths.served_log) == 0
 
@@ -70,5 +70,5 @@ def test_a_power_failure_loses_at_most_one_second_of_served_tokens(
 def test_a_change_is_in_the_history_with_the_user_and_the_process(harness: Harness) -> None:
     harness.add_verified_connection("crm")
     events = harness.services.store.events.of_connection("crm")
-    assert {each.details["by_process"] for each in events} == {str(os.getpid())}
-    assert all(each.details["by_user"] for each in events)
+    assert {each.process_id for each in events} == {os.getpid()}
+    assert all(each.user for each in events)

@@ -242,6 +242,8 @@ class BackupService:
             self._store.installation.set_deactivated(before)
             raise
         self._store.installation.record_backup(backup.created_at)
+        event = Event(self._clock(), "", "backup-written", {"target": str(path)})
+        self._store.events.record(event)
         if deactivate:
             for connection in backup.contents.connections:
                 self._remove_access_token(connection.name)

@@ -262,6 +262,7 @@ class ConnectionsFileService:
         self._store.connections.configure(
             replace(wanted, scope=wanted.scope if overview.grant is None else kept)
         )
+        self._record("configured", wanted.name)
 
     def _store_destinations(self, wanted: Wanted, plan: FilePlan) -> AppliedFile:
         """Store the destinations, and deliver to those whose connection has a usable grant."""

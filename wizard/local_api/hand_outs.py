@@ -9,12 +9,12 @@ import threading
 import time
 from collections.abc import Collection, Hashable
 from dataclasses import dataclass
+from datetime import datetime
 
 from wizard.errors import WizardError
 from wizard.local_api.sockets import Peer
 from wizard.model import AccessToken, Event
 from wizard.services import Services
-from wizard.store.history import asker_details
 
 MAX_REMEMBERED = 10_000
 """Tokens and permissions: other users can ask for any number of names."""
@@ -81,11 +81,12 @@ class HandOuts:
             now = self._services.clock()
             self._services.store.events.record_token_serving(
                 *(
-                    Event(
+                    event_of(
+                        each.peer,
                         now,
                         each.name,
                         "token-served",
-                        {**peer_details(each.peer), "generation": str(token.generation)},
+                        generation=str(token.generation),
                     )
                     for each, token in served
                 )
@@ -131,6 +132,9 @@ def _cached_token(services: Services, name: str) -> AccessToken | None:
         return None  # the caller asks for the reason
 
 
-def peer_details(peer: Peer | None) -> dict[str, str]:
-    """Who asks, for the history."""
-    return asker_details(peer.uid, peer.pid) if peer else {}
+def event_of(peer: Peer | None, at: datetime, name: str, kind: str, **details: str) -> Event:
+    """An event that a request of `peer` causes. None: the system doesn't say who it is, and then it
+    is the owner."""
+    if peer is None:
+        return Event(at, name, kind, details)
+    return Event(at, name, kind, {"uid": str(peer.uid), **details}, peer.user, peer.pid)

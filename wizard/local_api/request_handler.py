@@ -22,9 +22,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from wizard.diagnosis.rendering import explain_failure
 from wizard.errors import WizardError, fail
 from wizard.fastpath.process import WIZARD_COMMAND
-from wizard.local_api.hand_outs import HandOuts, peer_details
+from wizard.local_api.hand_outs import HandOuts, event_of
 from wizard.local_api.sockets import Peer, get_peer, socket_address
-from wizard.model import AccessToken, Event, Explanation, Failure
+from wizard.model import AccessToken, Explanation, Failure
 from wizard.model.failure import http_status_of
 from wizard.monitoring.metrics import CONTENT_TYPE, render_metrics
 from wizard.monitoring.observations import Observations
@@ -406,12 +406,13 @@ class RequestHandler(BaseHTTPRequestHandler):
 
     def _record_event(self, kind: str, name: str, peer: Peer | None, **details: str) -> None:
         services = self._context.services
-        details = {**peer_details(peer), **details}
-        log.info("%s: %s %s", kind, name, details)
+        event = event_of(peer, services.clock(), name, kind, **details)
+        asker = {"pid": event.process_id, "user": event.user}
+        log.info("%s: %s %s", kind, name, {**asker, **event.details})
         if kind == "token-refused" and self._was_just_refused(name, peer):
             return
         if services.store.connections.exists(name):
-            services.store.events.record_token_serving(Event(services.clock(), name, kind, details))
+            services.store.events.record_token_serving(event)
 
     def _was_just_refused(self, name: str, peer: Peer | None) -> bool:
         last_refusals, now = self._server.last_refusals, self._context.services.clock()

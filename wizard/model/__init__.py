@@ -441,12 +441,25 @@ class TokenRequest:
     """When Zoho allows the next request, if it said so."""
 
 
+TOKEN_SERVING_EVENTS = ("token-served", "token-refused", "token-reported")
+"""Events that programs cause with every request for a token."""
+
+
 @dataclass(frozen=True)
 class Event:
-    """One line of a connection's history, for people."""
+    """One line of the history, which is only added to."""
 
     at: datetime
     connection: str
+    """Its name then; empty if the event isn’t about one connection."""
     kind: str
-    """Kebab-case; its words are in the message table ``history``."""
+    """A code, such as `delivered`; its words are in the message table `history`."""
     details: Mapping[str, str] = field(default_factory=dict)
+    user: str = ""
+    """The user of the operating system who caused it."""
+    process_id: int | None = None
+    """The process that caused it; null if it is unknown."""
+    machine: str = ""
+    """The host name of the machine that recorded it."""
+    database_role: str = ""
+    """The role that it used in a shared database; empty in a local one."""

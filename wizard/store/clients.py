@@ -94,16 +94,19 @@ class ClientRepository(Repository):
             _delete_secret(c, client_id, location, SecretState.CURRENT)
             _change_secret_state(c, client_id, location, SecretState.PREVIOUS, SecretState.CURRENT)
 
-    def remove(self, client_id: str) -> None:
-        """Raises ``unknown-client``, or ``client-in-use`` if a connection uses it."""
+    def remove(self, client_id: str) -> str:
+        """Remove a client; return its name. Raises ``unknown-client``, or ``client-in-use`` if a
+        connection uses it."""
         with self.database.write() as c:
             require_client(c, client_id)
             users = schema.connections
             query = select(users.c.name).where(users.c.client_id == client_id)
             if names := c.scalars(query.order_by(users.c.name)).all():
                 raise fail("client-in-use", client_id=client_id, connections=", ".join(names))
-            c.execute(delete(_T).where(_T.c.client_id == client_id))
+            removed = delete(_T).where(_T.c.client_id == client_id).returning(_T.c.name)
+            name = str(c.execute(removed).scalar_one())
         self.database.checkpoint()
+        return name
 
     def select_all(self, c: Connection, client_id: str | None = None) -> tuple[Client, ...]:
         """Every client, or one, by name, each with its secrets."""

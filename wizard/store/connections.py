@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy import Connection as DatabaseConnection
 
 from wizard.errors import WizardError, fail
-from wizard.model import Connection
+from wizard.model import Connection, Event
 from wizard.paths import current_user
 from wizard.store import authorizations, clients, installation, schema
 from wizard.store.annotations import clean_email, clean_note, clean_owner, clean_tag, clean_tags
@@ -38,6 +38,7 @@ from wizard.store.database import (
 )
 from wizard.store.destinations import SEAL as DESTINATION_SEAL
 from wizard.store.grants import rename_grants
+from wizard.store.history import insert_event
 from wizard.store.schema import contains_folded, json_list, json_value
 from wizard.store.seals import RowSeal
 from wizard.vault import Vault, labels
@@ -51,7 +52,7 @@ _KEY_SEAL = RowSeal(_KEYS, labels.KEY_PERMISSION, ("connection", "fingerprint", 
 ROW_SEALS = (DESTINATION_SEAL, _USER_SEAL, _KEY_SEAL)
 """What somebody without the encryption key can't choose."""
 
-_COLUMNS = [column for column in _T.c if column.name != "last_generation"]
+_COLUMNS = [column for column in _T.c if column.name not in ("id", "last_generation")]
 
 NAME_PATTERN = re.compile(r"(?!new$)[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 """Fit for a file name, a URL, a shell and an option's value: it can't begin with a dash, and isn't
@@ -159,6 +160,8 @@ class ConnectionRepository(Repository):
                 raise fail("connection-exists", name=other)
             clients.require_client(c, client_id)
             insert_row(c, _T, **{**vars(connection), "generation": 0}, last_generation=0)
+            if connection.created_at is not None:
+                insert_event(c, Event(connection.created_at, name, "created"))
 
     def set_scope(self, name: str, scope: tuple[str, ...]) -> None:
         """Replace the scopes of the next authorization. Raises ``unknown-connection``."""
@@ -227,7 +230,8 @@ class ConnectionRepository(Repository):
         self.database.checkpoint()
 
     def rename(self, name: str, new_name: str) -> None:
-        """Rename a connection and everything bound to its name.
+        """Rename a connection and everything bound to its name; its history keeps the names that it
+        had.
 
         If it raises ``unknown-connection``, ``bad-name``, ``same-name``, ``connection-exists``,
         ``rename-during-reauthorization`` or ``sealed-record-damaged``, nothing is changed.
@@ -252,7 +256,7 @@ class ConnectionRepository(Repository):
             c.execute(update(_T).where(_T.c.name == name).values(name=new_name))
             installation.rename_connection(c, name, new_name)
             for table in schema.metadata.tables.values():
-                if "connection" in table.c:
+                if "connection" in table.c and table is not schema.events:
                     here = table.c.connection == name
                     c.execute(update(table).where(here).values(connection=new_name))
                     _rename_in_failures(c, table, name, new_name)

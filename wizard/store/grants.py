@@ -335,7 +335,7 @@ class GrantRepository(Repository):
         """The connections in `names` that have a replaced grant whose refresh token isn't revoked
         yet, each with the time of the event that made its current grant current."""
         activation = (
-            (_EVENTS.connection == _T.c.connection)
+            (_EVENTS.connection_id == _CONNECTIONS.c.id)
             & _EVENTS.kind.in_(activation_events)
             & (json_value(_EVENTS.details, "generation") == cast(_CONNECTIONS.c.generation, Text))
         )

@@ -7,7 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -34,6 +34,7 @@ from sqlalchemy import (
 
 from wizard.errors import WizardError, fail
 from wizard.model import (
+    TOKEN_SERVING_EVENTS,
     Account,
     AttemptState,
     Clock,
@@ -46,7 +47,7 @@ from wizard.model import (
     TokenRequest,
 )
 from wizard.model.failure import codes_with
-from wizard.paths import current_user, user_name
+from wizard.paths import current_user, host_name, user_name
 from wizard.store import schema
 from wizard.store.database import Database, Repository, insert_row, update_one
 from wizard.store.grants import RECENT_GRANTS, is_same_grant
@@ -59,44 +60,50 @@ _REQUESTS = schema.token_requests.c
 _CONNECTIONS = schema.connections.c
 _STEPS = schema.verification_steps.c
 
-TOKEN_SERVING_EVENTS = schema.TOKEN_SERVING_EVENTS
+RETENTION = schema.RETENTION
+
+_EVENT_COLUMNS = [_EVENTS.c[each.name] for each in fields(Event)]
+_EVENT = ", ".join(f'events."{each.name}"' for each in _EVENT_COLUMNS)
 _LAST_EVENTS = {
-    engine: text(statement).columns(
-        *(_EVENTS.c[each] for each in ("at", "connection", "kind", "details"))
-    )
+    engine: text(statement).columns(_CONNECTIONS.name, *_EVENT_COLUMNS)
     for engine, statement in {
         # Only constants are inserted.
         "sqlite": f"""
-        SELECT at, connection, kind, details FROM json_each(:names) AS name
+        SELECT connections.name, {_EVENT} FROM json_each(:names) AS asked
+        JOIN connections ON connections.name = asked.value
         JOIN events ON events.id IN (
             SELECT id FROM (
-                SELECT id FROM events WHERE connection = name.value AND {schema.IS_NO_SERVING}
+                SELECT id FROM events
+                WHERE connection_id = connections.id AND {schema.IS_NO_SERVING}
                 ORDER BY id DESC LIMIT :most)
             UNION ALL SELECT id FROM (
-                SELECT id FROM events WHERE connection = name.value AND NOT {schema.IS_NO_SERVING}
+                SELECT id FROM events
+                WHERE connection_id = connections.id AND NOT {schema.IS_NO_SERVING}
                 ORDER BY id DESC LIMIT :most_serving))
         ORDER BY events.id DESC""",  # noqa: S608
         "postgresql": f"""
-        SELECT last.* FROM json_array_elements_text(CAST(:names AS json)) AS name(value),
+        SELECT connections.name, {_EVENT}
+        FROM json_array_elements_text(CAST(:names AS json)) AS asked(value)
+        JOIN connections ON connections.name = asked.value,
         LATERAL (
-            (SELECT at, connection, kind, details, id FROM events
-                WHERE connection = name.value AND {schema.IS_NO_SERVING}
+            (SELECT * FROM events
+                WHERE connection_id = connections.id AND {schema.IS_NO_SERVING}
                 ORDER BY id DESC LIMIT :most)
-            UNION ALL (SELECT at, connection, kind, details, id FROM events
-                WHERE connection = name.value AND NOT {schema.IS_NO_SERVING}
-                ORDER BY id DESC LIMIT :most_serving)) AS last
-        ORDER BY last.id DESC""",  # noqa: S608
+            UNION ALL (SELECT * FROM events
+                WHERE connection_id = connections.id AND NOT {schema.IS_NO_SERVING}
+                ORDER BY id DESC LIMIT :most_serving)) AS events
+        ORDER BY events.id DESC""",  # noqa: S608
     }.items()
 }
 """The last events of each connection, found by indexes: there may be a million of one kind."""
 
 DELETE_OLD_SERVING_EVENTS = "DELETE FROM events WHERE kind IN (?, ?, ?) AND at < ?"
-_INSERT_EVENT = "INSERT INTO events (at, connection, kind, details) VALUES (?, ?, ?, ?)"
-
-
-def asker_details(user_id: int, process_id: int) -> dict[str, str]:
-    """Who asked for an access token, as details of an event."""
-    return {"uid": str(user_id), "pid": str(process_id), "user": user_name(user_id)}
+_INSERT_EVENT = """
+    INSERT INTO events
+        (at, connection, kind, details, "user", process_id, machine, connection_id)
+    VALUES (?, ?, ?, ?, ?, ?, ?, (SELECT id FROM connections WHERE name = ?))"""
+ROWS_AT_ONCE = 1000
+"""Of an export, which may be longer than the memory allows."""
 
 
 def key_details(fingerprint: str, comment: str) -> dict[str, str]:
@@ -104,35 +111,91 @@ def key_details(fingerprint: str, comment: str) -> dict[str, str]:
     return {"fingerprint": fingerprint, "key": comment}
 
 
+def insert_event(c: Connection, event: Event) -> None:
+    """Add an event that this process causes to the history, within a larger transaction."""
+    values = {each: getattr(event, each) for each in ("at", "connection", "kind", "details")}
+    same = select(_CONNECTIONS.id).where(_CONNECTIONS.name == event.connection)
+    insert_row(c, _EVENTS, **values, **_origin(event), connection_id=same.scalar_subquery())
+
+
+def _origin(event: Event) -> dict[str, Any]:
+    """What is recorded of who caused an event: this process, unless the event says who."""
+    origin: dict[str, Any] = {"user": event.user, "process_id": event.process_id}
+    if not event.user:
+        user = user_name(os.getuid()) if hasattr(os, "getuid") else current_user()
+        origin = {"user": user, "process_id": os.getpid()}
+    return {**origin, "machine": host_name()}
+
+
+@dataclass(frozen=True)
+class EventFilter:
+    """Which events are wanted; what is empty or None excludes none."""
+
+    connections: Collection[str] = ()
+    """Names: the events that were recorded under them, and those of the connections that have them
+    now."""
+    since: datetime | None = None
+    until: datetime | None = None
+    users: Collection[str] = ()
+    machines: Collection[str] = ()
+    kinds: Collection[str] = ()
+
+    def conditions(self) -> Iterator[ColumnElement[bool]]:
+        """The conditions on `schema.events`."""
+        columns = _EVENTS.c
+        if self.connections:
+            here = select(_CONNECTIONS.id).where(_CONNECTIONS.name.in_(self.connections))
+            yield or_(columns.connection.in_(self.connections), columns.connection_id.in_(here))
+        if self.since is not None:
+            yield columns.at >= self.since
+        if self.until is not None:
+            yield columns.at < self.until
+        wanted = (self.users, columns.user), (self.machines, columns.machine)
+        for values, column in (*wanted, (self.kinds, columns.kind)):
+            if values:
+                yield column.in_(values)
+
+
 class EventRepository(Repository):
-    """The events of every connection."""
+    """The history of every connection and of the installation. Nothing in it is ever changed."""
 
     def record(self, event: Event) -> None:
-        """Add an event to a connection's history, with the user and the process that cause it."""
-        user = user_name(os.getuid()) if hasattr(os, "getuid") else current_user()
-        details = {**event.details, "by_user": user, "by_process": str(os.getpid())}
+        """Add an event that this process causes."""
         with self.database.write() as c:
-            insert_row(c, _EVENTS, **{**vars(event), "details": details})
+            insert_event(c, event)
 
     def record_token_serving(self, *events: Event) -> None:
         """Add, in one commit, that programs were given access tokens or were refused them; delete
         the old ones, which an index finds."""
         if not events:
             return
-        end = format_iso(max(each.at for each in events) - RETENTION)
         rows = [
-            (format_iso(each.at), each.connection, each.kind, json.dumps(each.details))
+            (
+                format_iso(each.at),
+                each.connection,
+                each.kind,
+                json.dumps(each.details),
+                *_origin(each).values(),
+                each.connection,
+            )
             for each in events
         ]
-        self.database.write_rows(
-            (DELETE_OLD_SERVING_EVENTS, [(*TOKEN_SERVING_EVENTS, end)]), (_INSERT_EVENT, rows)
-        )
+        self.database.write_rows(self._pruning(events), (_INSERT_EVENT, rows))
+
+    def _pruning(self, events: Collection[Event]) -> tuple[str, list[tuple[object, ...]]]:
+        """The statement that deletes what is older than `RETENTION`, with its values. In a shared
+        database, the server's clock counts."""
+        if self.database.is_shared:
+            return f"SELECT {schema.PRUNE_EVENTS}()", [()]
+        end = format_iso(max(each.at for each in events) - RETENTION)
+        return DELETE_OLD_SERVING_EVENTS, [(*TOKEN_SERVING_EVENTS, end)]
 
     def of_connection(
         self, name: str, limit: int = 50, max_serving_events: int = 10
     ) -> list[Event]:
-        """The last events of a connection, newest first; at most `max_serving_events` of them are
-        `TOKEN_SERVING_EVENTS`, which would crowd out the others."""
+        """The last events of a connection, also under its earlier names, newest first; at most
+        `max_serving_events` of them are `TOKEN_SERVING_EVENTS`, which would crowd out the others.
+        """
         limits = limit, min(max_serving_events, limit)
         found = self.database.of_each(f"events {limits}", partial(self._load, limits), name) or []
         # Tokens that commands served are recorded later.
@@ -143,10 +206,26 @@ class EventRepository(Repository):
         values = {"names": json.dumps(list(names)), "most": most, "most_serving": most_serving}
         found = defaultdict(list)
         with self.database.read() as c:
-            for row in c.execute(_LAST_EVENTS[c.dialect.name], values):
-                event = Event(row.at, row.connection, row.kind, row.details)
-                found[row.connection].append(event)
+            for name, *event in c.execute(_LAST_EVENTS[c.dialect.name], values):
+                found[name].append(Event(*event))
         return found
+
+    def search(self, wanted: EventFilter, limit: int | None = None) -> Iterator[Event]:
+        """The last `limit` events that are wanted, or all, oldest first. They are read while the
+        caller uses them."""
+        by_time = _EVENTS.c.at, _EVENTS.c.id
+        last = (
+            select(_EVENTS)
+            .where(*wanted.conditions())
+            .order_by(*(each.desc() for each in by_time))
+            .limit(limit)
+            .subquery()
+        )
+        query = select(*(last.c[each.name] for each in _EVENT_COLUMNS))
+        oldest_first = query.order_by(last.c.at, last.c.id)
+        with self.database.read() as c:
+            for row in c.execute(oldest_first.execution_options(yield_per=ROWS_AT_ONCE)):
+                yield Event(*row)
 
 
 REQUEST_TIMEOUT = timedelta(seconds=60)
@@ -182,10 +261,6 @@ def _has_requests_under_way(c: Connection, clock: Clock) -> bool:
         _REQUESTS.at > clock() - REQUEST_TIMEOUT, or_(_REQUESTS.outcome == "pending", storing)
     )
     return c.execute(recent.limit(1)).first() is not None
-
-
-RETENTION = timedelta(days=30)
-"""How long requests are kept: Zoho's rate limits need ten minutes, people a month."""
 
 
 class RequestLogRepository(Repository):

@@ -12,18 +12,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Table, bindparam, delete, select, update
 
 from wizard.errors import WizardError, fail
 from wizard.fastpath import token_file
 from wizard.locks import ExclusiveLock
-from wizard.model import Clock, Failure
+from wizard.model import Clock, Event, Failure
 from wizard.paths import Paths
 from wizard.store import Store, schema
 from wizard.store.clients import identity_of as secret_identity_of
 from wizard.store.connections import ROW_SEALS
 from wizard.store.grants import identity_of as grant_identity_of
-from wizard.store.history import write_when_quiet
+from wizard.store.history import insert_event, write_when_quiet
 from wizard.store.installation import KEY_CHECK_TEXT
 from wizard.vault import NewKey, Vault, labels
 
@@ -154,10 +154,7 @@ def _reseal(c: Connection, vault: Vault, new_vault: Vault, clock: Clock) -> int:
     count = sum(_reseal_column(c, each, vault, new_vault) for each in SEALED_COLUMNS)
     check = new_vault.seal(KEY_CHECK_TEXT, labels.INSTALLATION, "1", labels.KEY_CHECK)
     c.execute(update(schema.installation).values(key_check=check))
-    names = c.scalars(select(schema.connections.c.name)).all()
-    rows = [{"at": clock(), "connection": each, "kind": EVENT, "details": {}} for each in names]
-    if rows:
-        c.execute(insert(schema.events), rows)
+    insert_event(c, Event(clock(), "", EVENT))
     return count
 
 

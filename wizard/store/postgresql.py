@@ -113,6 +113,38 @@ _IDENTITY = Table("zoho_wizard_store", MetaData(), Column("version", Integer), C
 """One row: the version of the schema, and the ID of the store."""
 
 
+_RETENTION_END = f"""to_char((now() AT TIME ZONE 'UTC') - interval '{schema.RETENTION.days} days',
+    'YYYY-MM-DD"T"HH24:MI:SS')"""
+_KEEP_EVENTS = (
+    f"""CREATE FUNCTION zoho_wizard_keep_events() RETURNS trigger LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+    BEGIN
+        IF TG_OP = 'DELETE' THEN
+            IF OLD.kind IN ({schema.SERVING_KINDS}) AND OLD.at < {_RETENTION_END} THEN
+                RETURN OLD;
+            END IF;
+        END IF;
+        RAISE EXCEPTION 'events are only added' USING ERRCODE = 'insufficient_privilege';
+    END $$""",
+    """CREATE TRIGGER zoho_wizard_keep_events BEFORE UPDATE OR DELETE ON events
+    FOR EACH ROW EXECUTE FUNCTION zoho_wizard_keep_events()""",
+    """CREATE TRIGGER zoho_wizard_keep_all_events BEFORE TRUNCATE ON events
+    FOR EACH STATEMENT EXECUTE FUNCTION zoho_wizard_keep_events()""",
+    # With the rights of the owner: the role that machines use may have none to delete.
+    f"""DO $do$
+    BEGIN
+        EXECUTE format($f$CREATE FUNCTION {schema.PRUNE_EVENTS}() RETURNS void LANGUAGE sql
+            SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+            AS $body$
+                DELETE FROM %I.events
+                WHERE kind IN ({schema.SERVING_KINDS}) AND at < {_RETENTION_END}
+            $body$$f$, current_schema());
+    END $do$""",  # noqa: S608 - only constants are inserted
+)
+"""What makes the server refuse to change an event, or to remove one before its time."""
+
+
 @dataclass(frozen=True)
 class Address:
     """A database, from its URL."""
@@ -346,7 +378,7 @@ class PostgresqlDatabase(Database):
         return int(version)
 
     def _create(self, connection: Connection, newest: int) -> None:
-        for statement in schema.creation_statements("postgresql"):
+        for statement in (*schema.creation_statements("postgresql"), *_KEEP_EVENTS):
             connection.exec_driver_sql(statement.replace("%", "%%"))
         _IDENTITY.create(connection)
         connection.execute(insert(_IDENTITY).values(version=newest, id=token_hex(16)))

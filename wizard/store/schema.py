@@ -6,9 +6,10 @@ stored as ISO 8601 in UTC with microseconds, so that text order is time order.
 
 import json
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache
+from secrets import token_hex
 from typing import Any
 
 from sqlalchemy import (
@@ -39,6 +40,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from wizard.model import (
+    TOKEN_SERVING_EVENTS,
     Account,
     AttemptMode,
     AttemptState,
@@ -207,6 +209,8 @@ connections = Table(
     "connections",
     metadata,
     Column("name", Text, primary_key=True),
+    # Its history keeps the names that it had: this is what stays the same when it's renamed.
+    Column("id", Text, nullable=False, unique=True, default=lambda: token_hex(8)),
     Column("client_id", ForeignKey(clients.c.client_id), nullable=False, index=True),
     Column("scope", SpaceSeparated, nullable=False),
     Column("location", Text),
@@ -315,23 +319,54 @@ token_requests = Table(
     Index("ix_token_requests_connection_at", "connection", "at"),
 )
 
-TOKEN_SERVING_EVENTS = ("token-served", "token-refused", "token-reported")
-"""Events that programs cause with every request for a token."""
-IS_NO_SERVING = "(kind NOT IN ('token-served', 'token-refused', 'token-reported'))"
+RETENTION = timedelta(days=30)
+"""How long requests are kept, and events of `TOKEN_SERVING_EVENTS`: Zoho's rate limits need ten
+minutes, people a month."""
+SERVING_KINDS = ", ".join(f"'{each}'" for each in TOKEN_SERVING_EVENTS)
+"""`TOKEN_SERVING_EVENTS` in SQL."""
+IS_NO_SERVING = f"(kind NOT IN ({SERVING_KINDS}))"
 """A condition on events. SQLite uses the index with it only for the same text."""
+PRUNE_EVENTS = "zoho_wizard_prune_events"
+"""The function of a shared database that removes events older than `RETENTION`."""
 
+
+class session_role(FunctionElement[str]):
+    """The role that this session signed in to a shared database with; empty in a local one."""
+
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(session_role)
+def _session_role(element: session_role, compiler: SQLCompiler, **options: Any) -> str:
+    return "''"
+
+
+@compiles(session_role, "postgresql")
+def _session_role_of_postgresql(
+    element: session_role, compiler: SQLCompiler, **options: Any
+) -> str:
+    return "session_user"
+
+
+# Rows are only added, and those of served tokens are removed after `RETENTION`.
 events = Table(
     "events",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("at", UtcDateTime, nullable=False),
-    Column("connection", Text, nullable=False, index=True),
+    Column("connection", Text, nullable=False),
     Column("kind", Text, nullable=False),
     Column("details", MAPPING, nullable=False),
+    Column("user", Text, nullable=False),
+    Column("process_id", Integer),
+    Column("machine", Text, nullable=False),
+    Column("database_role", Text, nullable=False, server_default=session_role()),
+    Column("connection_id", Text, index=True),
     Index("ix_events_kind_at", "kind", "at"),
     Index(
         "ix_events_changes",
-        "connection",
+        "connection_id",
         sqlite_where=text(IS_NO_SERVING),
     ),
 )

@@ -254,6 +254,7 @@ class TokenService:
         with self._locks.refresh(name):
             self._cached_tokens.remove(name)
             self._store.connections.remove(name)
+        self._store.events.record(Event(self._clock(), name, "removed"))
 
     def rename_connection(self, name: str, new_name: str) -> None:
         """Rename connection `name`, with everything bound to its name and the cached access token.

@@ -228,7 +228,7 @@ def create() -> Response:
         if not error.failure.temporary:
             return render_error(error.failure, name=name)
         # Show the form again, to be submitted when the wait is over.
-        get_services().store.connections.remove(name)
+        get_services().tokens.remove_connection(name)
         failed = Failed(error.failure, client, None, accepts_new_secret())
         return make_response(client_page(connection_request, name=name, failed=failed), 503)
     current_session().setdefault(BEGUN_CONNECTIONS, {})[connection_request] = name
@@ -280,7 +280,7 @@ def begin_assisted() -> Response:
     connection_request = replace(connection_request, location=location)
     replaced, store = request.form.get("replaces", ""), get_services().store
     if store.connections.exists(replaced) and not store.grants.of_connection(replaced):
-        store.connections.remove(replaced)
+        get_services().tokens.remove_connection(replaced)
     try:
         get_services().importer.check_name(name)
     except WizardError as error:

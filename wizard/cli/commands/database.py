@@ -8,6 +8,7 @@ from wizard.cli.renderer import Renderer
 from wizard.cli.results.installation import DatabaseInUse, DatabaseMove, ExportedKey, RotatedKey
 from wizard.cli.terminal import Terminal, pass_terminal
 from wizard.errors import message
+from wizard.model import Event
 from wizard.services import zoho_of
 from wizard.store.key_rotation import require_rotatable, rotate_encryption_key
 from wizard.store.moves import move_store, plan_move
@@ -156,6 +157,8 @@ def export_key(terminal: Terminal, file: Path) -> None:
     """
     vault = terminal.services.vault
     KEY_FILE.write(file, vault.key, _passphrase(terminal, new=True))
+    event = Event(terminal.clock(), "", "key-exported", {"target": str(file)})
+    terminal.services.store.events.record(event)
     result = ExportedKey(file=str(file.absolute()))
     terminal.emit(
         result,

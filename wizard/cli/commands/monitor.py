@@ -193,6 +193,7 @@ def _run_checks(
                 return False
         return until <= deadline
 
+    terminal.services.record_served_tokens()
     terminal.services.reauthorization.revoke_replaced_tokens()
 
     def notify_certain(found: CheckRun) -> None:
