@@ -243,6 +243,8 @@ def test_every_command_prints_what_its_schema_describes(shell: Shell, tmp_path: 
     assert recorder.consent("reauthorize", "crm", "--no-browser")
     run("database", "rotate-encryption-key", "--yes")
     run("database", "migrate", "local")
+    assert shell.run("audit", "--limit", "2", "--json").stdout.count("\n") == 2
+    recorder.commands.add("audit")
 
     credentials = run("show", "crm", "--reveal", "--yes")
     run("remove", "crm", "--no-revoke")

@@ -10,8 +10,8 @@ import jsonschema
 from wizard.cli.commands.status import load_schema
 from wizard.cli.results.commands import RESULTS
 
-LINES = ("serve", "monitor", "demo", "simulator")
-"""Commands that keep running: they print one document per line."""
+LINES = ("serve", "monitor", "demo", "simulator", "audit")
+"""Commands that print one document per line."""
 
 
 def command_in(words: Sequence[str]) -> str:

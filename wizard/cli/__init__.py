@@ -338,6 +338,9 @@ class Commands(LazyGroup):
                 "status",
                 "Show storage paths, the encryption key and the version.",
             ),
+            "audit": LazyCommand(
+                "commands.audit", "audit", "Show who did what, and who got access tokens."
+            ),
             "database": LazyCommand(
                 "commands.database",
                 "database",

@@ -170,9 +170,16 @@ class Renderer:
         """Print `text` unchanged: a token, lines that a program reads, or what the service says."""
         click.echo(text, nl=not text.endswith("\n"), err=is_stderr)
 
-    def print_table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    def print_table(
+        self,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[str]],
+        *,
+        wraps_last: bool = False,
+    ) -> None:
         """A table on a terminal, tab-separated lines without a heading in a pipe; on a terminal
-        that is too narrow, one record per row."""
+        that is too narrow, one record per row. `wraps_last`: the last column may have several
+        lines."""
         cleaned = [[sanitize_line(cell) for cell in row] for row in rows]
         if not sys.stdout.isatty():
             for row in cleaned:
@@ -191,10 +198,12 @@ class Renderer:
             pad_edge=False,
             padding=(0, 2, 0, 0),
         )
-        table.columns[0].no_wrap = True
+        for column in table.columns[: -1 if wraps_last else 1]:
+            column.no_wrap = True
         for row in cleaned:
             table.add_row(*(escape(row[index]) for index in shown))
-        required_width = Measurement.get(self._stdout, self._stdout.options, table).maximum
+        required = Measurement.get(self._stdout, self._stdout.options, table)
+        required_width = required.minimum if wraps_last else required.maximum
         if len(shown) > 1 and required_width >= self._stdout.width:
             self._print_records(columns, cleaned)
         else:

@@ -79,6 +79,7 @@ from wizard.cli.results.installation import (
 from wizard.cli.results.token_host import KeyAnswer
 from wizard.comparison.judgment import ComparisonReport
 from wizard.connections_file.document import ConnectionsFile
+from wizard.model import Event
 from wizard.serialization import ErrorReport
 from wizard.tokens.cached_tokens import TokenDocument
 
@@ -146,6 +147,7 @@ RESULTS: Mapping[str, tuple[Any, ...]] = {
     "demo": (SimulatorEvent,),
     "compare": (ComparisonReport,),
     "status": (Status, Metrics),
+    "audit": (Event,),
     "database use": (DatabaseInUse,),
     "database migrate": (DatabaseMove,),
     "database export-key": (ExportedKey,),
