@@ -258,8 +258,8 @@ def test_every_command_prints_what_its_schema_describes(shell: Shell, tmp_path: 
     run("remove", "crm", "--no-revoke")
     run("client", "remove", client_id, "--yes")
 
-    with_a_server = {"database use", "database export-key"}
-    """`tests/cli/test_database.py` runs them, with PostgreSQL."""
+    with_a_server = {"database use", "database export-key", "database grant"}
+    """`tests/cli/test_database.py` and `tests/cli/test_audit.py` run them, with PostgreSQL."""
     assert recorder.commands == RESULTS.keys() - with_a_server - {"error"}
 
 

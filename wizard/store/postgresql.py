@@ -109,6 +109,14 @@ _TABLES = text("""
     WHERE relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = current_schema())
         AND relname = ANY(:names)
 """)
+_OWNERSHIP = """
+    SELECT current_schema() AS namespace, pg_has_role(owner, 'USAGE') AS is_owner,
+        (SELECT pg_has_role(oid, owner, 'MEMBER') FROM pg_catalog.pg_roles WHERE rolname = %s)
+            AS may_own
+    FROM (SELECT relowner AS owner FROM pg_catalog.pg_class WHERE oid = 'events'::regclass) AS found
+"""
+"""Whether this session may do what the owner of the tables may, and whether a role may; null if
+there is no such role."""
 _IDENTITY = Table("zoho_wizard_store", MetaData(), Column("version", Integer), Column("id", Text))
 """One row: the version of the schema, and the ID of the store."""
 
@@ -334,6 +342,28 @@ class PostgresqlDatabase(Database):
             details = {"path": paths.shared_store_marker, "reason": error.strerror or ""}
             raise fail("store-unwritable", **details) from error
 
+    def grant(self, role: str) -> None:
+        """Let a role use the store without owning it: it can't change the tables or the history.
+
+        Raises ``database-not-owner``, ``database-role-unknown``, ``database-role-owner``.
+        """
+        with self.write() as connection:
+            found = connection.exec_driver_sql(_OWNERSHIP, (role,)).one()
+            if not found.is_owner:
+                raise fail("database-not-owner", path=self.path)
+            if found.may_own is None:
+                raise fail("database-role-unknown", role=role, path=self.path)
+            if found.may_own:
+                raise fail("database-role-owner", role=role)
+            quote = connection.dialect.identifier_preparer.quote_identifier
+            name = quote(role)
+            for statement in (
+                f"GRANT USAGE ON SCHEMA {quote(found.namespace)} TO {name}",
+                f"GRANT SELECT ON {_IDENTITY.name} TO {name}",
+                *_grant_statements(name),
+            ):
+                connection.exec_driver_sql(statement.replace("%", "%%"))
+
     @contextmanager
     def _begin_read(self) -> Iterator[Connection]:
         with self._translate_errors(), self._reader.begin() as connection:
@@ -401,6 +431,21 @@ class PostgresqlDatabase(Database):
             details = {"path": self.path, "reason": reason}
             is_temporary = code in codes_with("database_away")
             raise WizardError(Failure(code, temporary=is_temporary, details=details)) from error
+
+
+def _grant_statements(role: str) -> Iterator[str]:
+    """The SQL that lets a role, whose name is quoted, use the tables that another role owns. It may
+    add events, and the server says which role added them."""
+    for table in schema.metadata.sorted_tables:
+        rights = "SELECT, INSERT, UPDATE, DELETE"
+        if table is schema.events:
+            added = (each for each in table.columns if not each.server_default)
+            names = ", ".join(f'"{each.name}"' for each in added if not each.primary_key)
+            rights = f"SELECT, INSERT ({names})"
+        yield f'REVOKE ALL ON "{table.name}" FROM {role}'
+        yield f'GRANT {rights} ON "{table.name}" TO {role}'
+        if table.autoincrement_column is not None:
+            yield f'GRANT USAGE ON SEQUENCE "{table.name}_id_seq" TO {role}'
 
 
 def _scalar(connection: "psycopg.Connection[Any]", statement: LiteralString, *values: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Make a data directory use a shared store."""
+"""Make a data directory use a shared store, and let database roles use one."""
 
 import os
 from dataclasses import dataclass
@@ -58,6 +58,24 @@ def use_shared_store(
     finally:
         store.close()
     return SharedStoreUse(store.database.path, is_new, vault.key_storage.detail)
+
+
+def grant_shared_store(paths: Paths, role: str) -> str:
+    """Let a database role use the shared store of a data directory, without changing its history;
+    return how messages call the database.
+
+    Raises ``database-not-shared``, and what `PostgresqlDatabase.grant` and its `open` raise.
+    """
+    if not paths.database_url:
+        raise fail("database-not-shared")
+    from wizard.store.postgresql import PostgresqlDatabase
+
+    database = PostgresqlDatabase.open(paths)
+    try:
+        database.grant(role)
+    finally:
+        database.close()
+    return database.path
 
 
 def _require_unused(paths: Paths) -> None:

@@ -5,14 +5,20 @@ from pathlib import Path
 import click
 
 from wizard.cli.renderer import Renderer
-from wizard.cli.results.installation import DatabaseInUse, DatabaseMove, ExportedKey, RotatedKey
+from wizard.cli.results.installation import (
+    DatabaseInUse,
+    DatabaseMove,
+    ExportedKey,
+    GrantedRole,
+    RotatedKey,
+)
 from wizard.cli.terminal import Terminal, pass_terminal
 from wizard.errors import message
 from wizard.model import Event
 from wizard.services import zoho_of
 from wizard.store.key_rotation import require_rotatable, rotate_encryption_key
 from wizard.store.moves import move_store, plan_move
-from wizard.store.shared import use_shared_store
+from wizard.store.shared import grant_shared_store, use_shared_store
 from wizard.vault.passphrase import KEY_FILE
 
 
@@ -75,6 +81,29 @@ def use_database(terminal: Terminal, url: str, key_file: Path | None) -> None:
             )
 
     terminal.emit(result, render)
+
+
+@database.command("grant")
+@click.argument("role")
+@pass_terminal
+def grant(terminal: Terminal, role: str) -> None:
+    """Let a database role use the tables.
+
+    Run it as the role that owns the tables, and let the machines use ROLE. PostgreSQL then refuses
+    to change or delete what is in the audit log. Repeat it after each update of zoho-wizard.
+
+    \b
+    Examples:
+      zoho-wizard database grant wizard
+      zoho-wizard database grant web1 --json
+    """
+    result = GrantedRole(grant_shared_store(terminal.settings.paths, role), role)
+    terminal.emit(
+        result,
+        lambda: terminal.renderer.print_success(
+            message("notes", "database-granted", path=result.database, role=role)
+        ),
+    )
 
 
 @database.command("migrate")

@@ -241,6 +241,14 @@ class DatabaseInUse:
 
 
 @dataclass(frozen=True)
+class GrantedRole:
+    """The result of `database grant`."""
+
+    database: str
+    role: str
+
+
+@dataclass(frozen=True)
 class DatabaseMove:
     """The result of `database migrate`."""
 
