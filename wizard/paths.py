@@ -104,6 +104,17 @@ class Paths:
         return _read_line(self.shared_store_marker)
 
     @property
+    def machine_file(self) -> str:
+        """A file with the ID by which a shared store knows this data directory, and where it was
+        made."""
+        return os.path.join(self.data_dir, "machine")
+
+    @property
+    def machine(self) -> str:
+        """The content of `machine_file`; empty if there is none. Raises OSError."""
+        return _read_line(self.machine_file)
+
+    @property
     def uses_shared_store(self) -> bool:
         """Whether this data directory uses a shared database, or did."""
         files = self.database_url_file, self.shared_store_marker

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.harness import Harness
@@ -190,3 +191,73 @@ def test_a_key_that_was_given_is_not_rotated(shell: Shell) -> None:
     refused = shell.run("database", "rotate-encryption-key", "--yes", "--json", **given)
     assert (refused.exit_code, error_code(refused)) == (2, "key-given")
     assert (shell.directory / "given").read_bytes() == key
+
+
+@pytest.fixture
+def two_machines(shell: Shell, empty_url: str) -> str:
+    """Two machines that share a database with one verified connection; the name of the second."""
+    shell.run("database", "use", empty_url, "--machine-name", "web1")
+    with Services.open(from_environment(shell.environment), shell.simulator.clock) as services:
+        Harness(services, shell.simulator, shell.directory).add_verified_connection()
+    shell.run("database", "export-key", "team.zoho-key", stdin_text=PASSPHRASE)
+    use = ("database", "use", empty_url, "--key", str(shell.directory / "team.zoho-key"))
+    used = run_on_second(shell, *use, "--machine-name", "web2", "--json", stdin_text=PASSPHRASE)
+    return str(json.loads(used.stdout)["machine"])
+
+
+def result(done: CommandResult) -> dict[str, Any]:
+    """What a command printed."""
+    return dict(json.loads(done.stdout))
+
+
+def test_the_machines_are_listed_and_one_is_removed(shell: Shell, two_machines: str) -> None:
+    add = ("destination", "add", "crm", "--profile", "dotenv", "--yes", "--to")
+    assert run_on_second(shell, *add, str(shell.directory / ".env")).exit_code == 0
+    assert run_on_second(shell, "access", "add", "crm", "--user", "4711").exit_code == 0
+    (first, second) = result(shell.run("database", "machines", "--json"))["machines"]
+    assert (first["name"], first["is_this_one"], first["destinations"]) == ("web1", True, 0)
+    assert (second["name"], second["is_this_one"], second["destinations"]) == ("web2", False, 1)
+    assert result(shell.run("status", "--json"))["machines"][1]["name"] == "web2"
+    assert (
+        result(shell.run("destination", "list", "--json"))["destinations"][0]["machine"] == "web2"
+    )
+    assert result(shell.run("access", "list", "--json"))["permissions"][0]["machine"] == "web2"
+    assert "web2" in shell.run("destination", "list").stdout
+    assert "web2" in shell.run("access", "list").stdout
+    assert "web2" in shell.run("status").stdout
+    assert "web2" in shell.run("database", "machines").stdout
+    own = result(run_on_second(shell, "destination", "list", "--json"))["destinations"]
+    assert own[0]["machine"] is None
+    assert error_code(shell.run("deliver", "crm", "--json")) == "no-destination"
+
+    remove = ("database", "machines", "remove", "--json")
+    assert error_code(shell.run(*remove, "web2")) == "input-needed"
+    assert error_code(shell.run(*remove, "web1", "--yes")) == "machine-is-this-one"
+    assert error_code(shell.run(*remove, "web3", "--yes")) == "unknown-machine"
+    assert result(shell.run(*remove, "web2", "--yes")) == {"name": "web2"}
+    assert result(shell.run("destination", "list", "--json"))["destinations"] == []
+
+
+def test_the_next_token_of_a_machine_delivers_what_the_other_one_reauthorized(
+    shell: Shell, two_machines: str
+) -> None:
+    env = shell.directory / ".env"
+    add = ("destination", "add", "crm", "--profile", "dotenv", "--yes", "--to", str(env))
+    run_on_second(shell, *add, "--then", "true")
+    with Services.open(from_environment(shell.environment), shell.simulator.clock) as services:
+        harness = Harness(services, shell.simulator, shell.directory)
+        services.reauthorization.begin(("crm",))
+        done = harness.authorize("crm")
+        harness.verify("crm", done.generation or 0)
+        services.reauthorization.continue_after_verification("crm")
+        grants = [services.store.grants.get("crm", generation) for generation in (1, 2)]
+    replaced, new = (each.refresh_token for each in grants if each)
+    assert replaced in env.read_text()
+    (behind,) = result(shell.run("list", "--json"))["outdated_machines"]
+    assert behind["name"] == "web2"
+    assert "web2" in shell.run("list").stderr
+    token = run_on_second(shell, "token", "crm")
+    assert (token.exit_code, token.stdout.count("\n")) == (0, 1)
+    assert new in env.read_text()
+    assert shell.simulator.world.grants.refresh_tokens[replaced].invalidation_reason
+    assert not result(shell.run("list", "--json"))["outdated_machines"]

@@ -160,6 +160,7 @@ def test_every_command_prints_what_its_schema_describes(shell: Shell, tmp_path: 
         "connections": [],
         "last_checked_at": None,
         "destination_problems": [],
+        "outdated_machines": [],
     }
     assert run("list") == nothing
     run("client", "add", stdin_text=f"{client_id}\n{secret}\n")
@@ -258,7 +259,13 @@ def test_every_command_prints_what_its_schema_describes(shell: Shell, tmp_path: 
     run("remove", "crm", "--no-revoke")
     run("client", "remove", client_id, "--yes")
 
-    with_a_server = {"database use", "database export-key", "database grant"}
+    run("database", "machines")
+    with_a_server = {
+        "database use",
+        "database export-key",
+        "database grant",
+        "database machines remove",
+    }
     """`tests/cli/test_database.py` and `tests/cli/test_audit.py` run them, with PostgreSQL."""
     assert recorder.commands == RESULTS.keys() - with_a_server - {"error"}
 

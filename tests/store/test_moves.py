@@ -30,7 +30,7 @@ from wizard import paths as wizard_paths
 from wizard.errors import WizardError
 from wizard.model import Event, RequestKind, TokenRequest
 from wizard.paths import Paths
-from wizard.store import Store, history, schema
+from wizard.store import AccessPermission, Destination, Store, history, schema
 from wizard.store.moves import LOCAL, StoreMove, move_store, plan_move
 from wizard.vault import Vault
 
@@ -96,6 +96,32 @@ def test_every_row_is_moved_to_the_shared_store_and_back(
     assert active_stores(paths, postgresql_url) == [True]
     local.close()
     shared.close()
+
+
+def test_a_move_takes_the_destinations_and_users_of_its_machine_along(
+    paths: Paths, store: Store, vault: Vault, postgresql_url: str, other_machine: Paths
+) -> None:
+    def require_rows(here: Store) -> None:
+        (destination,) = here.destinations.all()
+        here.destinations.require_unaltered(destination)
+        assert here.access_permissions.exists("crm", 1000)
+
+    add_connections(store)
+    store.destinations.add(Destination("crm", "dotenv", "/srv/.env"))
+    store.access_permissions.add(AccessPermission("crm", 1000, "anna", NOW))
+    move(paths, store, vault, postgresql_url)
+    other = Store.open(other_machine.with_database_url(postgresql_url), vault, "live")
+    other.destinations.add(Destination("crm", "dotenv", "/srv/.env"))
+    other.monitoring.record_notified([f"code crm 2 {other.database.machine_id}"], NOW)
+    other.close()
+    with closing(Store.open(paths, vault, "live")) as shared:
+        require_rows(shared)
+        assert len(shared.destinations.everywhere()) == 2
+        move(paths, shared, vault, LOCAL)
+    with closing(Store.open(paths, vault, "live")) as local:
+        require_rows(local)
+        assert len(local.destinations.everywhere()) == 1
+        assert local.monitoring.notified() == {}
 
 
 def test_a_deactivated_store_is_refused_and_not_written_to(

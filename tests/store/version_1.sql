@@ -12,6 +12,8 @@ CREATE TABLE installation (
     notify_failure TEXT,
     place TEXT,
     move TEXT,
+    backed_up_on TEXT,
+    last_checked_on TEXT,
     PRIMARY KEY (id)
 );
 
@@ -167,6 +169,7 @@ CREATE INDEX ix_grants_state ON grants (state);
 
 CREATE TABLE destinations (
     id INTEGER NOT NULL,
+    machine TEXT NOT NULL,
     connection TEXT NOT NULL,
     profile TEXT NOT NULL,
     target TEXT NOT NULL,
@@ -186,19 +189,20 @@ CREATE TABLE destinations (
     token_digest TEXT,
     seal BLOB NOT NULL,
     PRIMARY KEY (id),
-    UNIQUE (connection, target, entry),
+    UNIQUE (machine, connection, target, entry),
     FOREIGN KEY(connection) REFERENCES connections (name) ON DELETE CASCADE
 );
 
 CREATE INDEX ix_destinations_connection ON destinations (connection);
 
 CREATE TABLE access_permissions (
+    machine TEXT NOT NULL,
     connection TEXT NOT NULL,
     uid INTEGER NOT NULL,
     user TEXT NOT NULL,
     created_at TEXT NOT NULL,
     seal BLOB NOT NULL,
-    PRIMARY KEY (connection, uid),
+    PRIMARY KEY (machine, connection, uid),
     FOREIGN KEY(connection) REFERENCES connections (name) ON DELETE CASCADE
 );
 

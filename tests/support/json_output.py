@@ -16,7 +16,7 @@ LINES = ("serve", "monitor", "demo", "simulator", "audit")
 
 def command_in(words: Sequence[str]) -> str:
     """The command that a command line calls; empty if none has a result."""
-    for end in (2, 1):
+    for end in (3, 2, 1):
         if " ".join(words[:end]) in RESULTS:
             return " ".join(words[:end])
     return ""

@@ -1,15 +1,19 @@
 """A visitor of the wizard's pages, and its helpers."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import Engine, event
 from werkzeug.test import TestResponse
 
 from wizard.services import Services
 from wizard.simulator.server import Simulator
+from wizard.web.app import create_app
 from wizard.web.sessions import LinkTokens
 
 NEW_CONNECTION_PATH = "/connections/new"
@@ -53,6 +57,34 @@ class Visitor:
     def csrf_token(self) -> str:
         found = re.search(r'name="csrf_token" value="([^"]+)"', self.get("/clients/new").text)
         return found[1] if found else ""
+
+
+@contextmanager
+def counted() -> Iterator[list[str]]:
+    """The statements that the block executes, without BEGIN, COMMIT and PRAGMA."""
+    statements: list[str] = []
+
+    def on_statement(*arguments: Any) -> None:
+        if not arguments[2].startswith(("BEGIN", "COMMIT", "ROLLBACK", "PRAGMA")):
+            statements.append(arguments[2])
+
+    event.listen(Engine, "before_cursor_execute", on_statement)
+    try:
+        yield statements
+    finally:
+        event.remove(Engine, "before_cursor_execute", on_statement)
+
+
+def visit(services: Services, path: str) -> tuple[list[str], str]:
+    """The statements of a visit, and the page."""
+    link_tokens = LinkTokens()
+    app = create_app(services, link_tokens=link_tokens)
+    visitor = Visitor(app.test_client(), services, link_tokens)
+    visitor.sign_in("/status")
+    with counted() as statements:
+        answer = visitor.get(path)
+    assert answer.status_code == 200, answer.text
+    return statements, answer.text
 
 
 def connection_form(registered: dict[str, Any], name: str = "leads") -> dict[str, str]:

@@ -1,16 +1,14 @@
 """Pages and `list` read from one snapshot, in a number of statements that doesn't grow."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
 import click
 import pytest
-from sqlalchemy import Engine, event, insert
+from sqlalchemy import insert
 from support.harness import ANNA, BOB, SCOPE, Harness
-from support.web_visitor import Visitor
+from support.web_visitor import counted, visit
 
 from wizard.cli.commands.connections import list_connections
 from wizard.cli.terminal import Terminal
@@ -28,8 +26,6 @@ from wizard.model import (
 from wizard.services import Services
 from wizard.store import Store, StoredReauthorizationItem, schema
 from wizard.store.grants import insert_grant
-from wizard.web.app import create_app
-from wizard.web.sessions import LinkTokens
 
 MAX_STATEMENTS = 12
 COUNTS = (1, 10, 1_000)
@@ -130,6 +126,7 @@ def store_records(store: Store, names: list[str], kinds: list[str], now: datetim
                 "generation": 2,
                 "content_sha256": "",
                 "seal": b"",
+                "machine": "",
             }
             | {"previous_generation": 1, "delivered_at": now, "file_mode": "", "file_group": ""}
         )
@@ -153,37 +150,9 @@ def store_records(store: Store, names: list[str], kinds: list[str], now: datetim
         store.reauthorizations.end(current.id, now)
 
 
-@contextmanager
-def counted() -> Iterator[list[str]]:
-    """The statements that the block executes, without BEGIN, COMMIT and PRAGMA."""
-    statements: list[str] = []
-
-    def on_statement(*arguments: Any) -> None:
-        if not arguments[2].startswith(("BEGIN", "COMMIT", "ROLLBACK", "PRAGMA")):
-            statements.append(arguments[2])
-
-    event.listen(Engine, "before_cursor_execute", on_statement)
-    try:
-        yield statements
-    finally:
-        event.remove(Engine, "before_cursor_execute", on_statement)
-
-
 @pytest.fixture(params=COUNTS)
 def names(harness: Harness, request: pytest.FixtureRequest) -> list[str]:
     return add_connections(harness, request.param)
-
-
-def visit(harness: Harness, path: str) -> tuple[list[str], str]:
-    """The statements of a visit, and the page."""
-    link_tokens = LinkTokens()
-    app = create_app(harness.services, link_tokens=link_tokens)
-    visitor = Visitor(app.test_client(), harness.services, link_tokens)
-    visitor.sign_in("/status")
-    with counted() as statements:
-        answer = visitor.get(path)
-    assert answer.status_code == 200, answer.text
-    return statements, answer.text
 
 
 def assert_few(statements: list[str]) -> None:
@@ -194,7 +163,7 @@ def test_the_list_of_connections_reads_in_few_statements(
     harness: Harness, names: list[str]
 ) -> None:
     harness.services.reauthorization.begin(names)
-    statements, page = visit(harness, "/")
+    statements, page = visit(harness.services, "/")
     assert_few(statements)
     assert names[0] in page
 
@@ -203,7 +172,7 @@ def test_the_page_of_a_connection_reads_in_few_statements(
     harness: Harness, names: list[str]
 ) -> None:
     for name in names[: len(KINDS)]:
-        statements, page = visit(harness, f"/connections/{name}")
+        statements, page = visit(harness.services, f"/connections/{name}")
         assert_few(statements)
         assert name in page
 
@@ -211,7 +180,7 @@ def test_the_page_of_a_connection_reads_in_few_statements(
 def test_the_plan_of_a_reauthorization_reads_in_few_statements(
     harness: Harness, names: list[str]
 ) -> None:
-    statements, page = visit(harness, f"/reauthorize?names={quote(' '.join(names))}")
+    statements, page = visit(harness.services, f"/reauthorize?names={quote(' '.join(names))}")
     assert_few(statements)
     assert names[-1] in page
 
@@ -222,7 +191,7 @@ def test_a_running_reauthorization_reads_in_few_statements(
     harness.services.reauthorization.begin(names)
     for name in names[1:3]:
         harness.services.reauthorization.skip(name)
-    statements, page = visit(harness, "/reauthorize")
+    statements, page = visit(harness.services, "/reauthorize")
     assert_few(statements)
     assert names[-1] in page
 

@@ -139,6 +139,15 @@ def unseen(destination: Destination, current: Grant | None) -> DestinationStatus
     return DestinationStatus(destination, condition, destination.generation)
 
 
+def recorded_state(destination: Destination, current: Grant | None) -> DestinationState:
+    """The state of a destination on another machine, which can't be read here, by its last
+    delivery."""
+    if destination.delivered_at is None:
+        return DestinationState.NOT_DELIVERED
+    same = current is not None and current.generation == destination.generation
+    return DestinationState.CURRENT if same else DestinationState.OUT_OF_DATE
+
+
 def content_digest(text: str) -> str:
     """A digest that recognizes a content or token. Tokens are long and random, so it reveals
     nothing."""

@@ -277,7 +277,7 @@ def _destination_incident(
         ),
         key=f"{CauseLevel.DESTINATION} {code}",
         marks=frozenset(
-            f"{each.code} {destination.connection} {destination.id}"
+            f"{each.code} {destination.connection} {destination.id} {destination.machine}".strip()
             for destination, each in problems
         ),
         programs=targets,

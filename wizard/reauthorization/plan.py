@@ -70,6 +70,8 @@ class ReauthorizationItem:
     """When an interrupted verification is tried again."""
     revoke_at: datetime | None = None
     """When the replaced refresh token is revoked; None: there is none, or a destination has it."""
+    undelivered_machines: tuple[str, ...] = ()
+    """The names of the other machines whose destinations still have a replaced one."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ class ItemSnapshot:
     attempt: Attempt | None
     """The newest since the re-authorization began."""
     destinations: Sequence[Destination]
+    """Those on this machine."""
 
 
 def item_state(snapshot: ItemSnapshot) -> tuple[ItemState, Failure | None]:
@@ -110,7 +113,7 @@ def item_state(snapshot: ItemSnapshot) -> tuple[ItemState, Failure | None]:
 
 
 def to_item(snapshot: ItemSnapshot, client: Client) -> ReauthorizationItem:
-    """The item without `revoke_at`."""
+    """The item without `revoke_at` and `undelivered_machines`."""
     stored, overview = snapshot.stored, snapshot.overview
     state, failure = item_state(snapshot)
     named = overview.grant or overview.candidate

@@ -3,6 +3,7 @@
 The swap follows: deliver a verified grant to every destination, then revoke the grant it replaced.
 Each step is stored and can be repeated: after a crash, destinations and grants show what is left.
 At least one refresh token always works, because none is revoked while a destination has it.
+Each machine that shares the store delivers to its own destinations.
 """
 
 from collections import defaultdict
@@ -17,6 +18,7 @@ from wizard.errors import WizardError, fail
 from wizard.model import Clock, Grant, GrantState, is_same_email
 from wizard.model.states import ItemState
 from wizard.reauthorization.plan import (
+    ARRIVED,
     ItemSnapshot,
     NextAction,
     Reauthorization,
@@ -264,7 +266,22 @@ class ReauthorizationService:
             current = self._store.grants.get(name)
             if current is not None and is_reauthorized(item, current):
                 self._swap.deliver(current)
+                if self._store.database.is_shared:
+                    self._store.destinations.await_delivery_elsewhere(name, current.generation)
                 with suppress(WizardError):  # `revoke_replaced_tokens` tries again
+                    self._swap.revoke_replaced(current, item.grace_period)
+
+    def deliver_overdue(self, name: str | None = None) -> None:
+        """Deliver to the destinations here what re-authorizations on other machines replaced, of
+        connection `name` or all, and then revoke what nothing uses anymore. Failures of deliveries
+        are in the destinations."""
+        for each in self._store.destinations.overdue(name):
+            # Another process delivers, or the revocation is tried again by `monitor`.
+            with suppress(WizardError), self._locks.swap(each, 0):
+                item = self._store.reauthorizations.latest_items([each]).get(each)
+                current = self._store.grants.get(each)
+                if item is not None and current is not None and is_reauthorized(item, current):
+                    self._swap.deliver(current)
                     self._swap.revoke_replaced(current, item.grace_period)
 
     def revoke_replaced_tokens(self) -> None:
@@ -326,8 +343,9 @@ class ReauthorizationService:
         has_candidate = [name for name, each in overviews.items() if each.candidate]
         reports = self._store.verification_reports.of_candidates(has_candidate)
         clients = {each.client_id: each for each in self._store.clients.all()}
+        here = self._store.database.machine_id
         destinations: dict[str, list[Destination]] = defaultdict(list)
-        for destination in self._store.destinations.all():
+        for destination in self._store.destinations.everywhere():
             destinations[destination.connection].append(destination)
         reauthorized = [
             each.connection
@@ -351,8 +369,13 @@ class ReauthorizationService:
             attempt = overview.attempt
             if attempt and (attempt.created_at < stored.started_at or attempt.is_in_place):
                 attempt = None
-            snapshot = ItemSnapshot(stored, overview, report, attempt, destinations[name])
+            own = [each for each in destinations[name] if each.machine == here]
+            snapshot = ItemSnapshot(stored, overview, report, attempt, own)
             item = to_item(snapshot, clients[overview.connection.client_id])
+            if current and item.state in ARRIVED:
+                behind = [each for each in destinations[name] if each.generation != item.generation]
+                names = {each.machine_name for each in behind if each.machine != here}
+                item = replace(item, undelivered_machines=tuple(sorted(names)))
             if current and item.state is ItemState.REAUTHORIZED and name in activations:
                 revoke_at = unused_at(
                     current, activations[name], destinations[name], stored.grace_period
@@ -399,7 +422,7 @@ class Swap:
         self._clock = clock
 
     def deliver(self, grant: Grant) -> None:
-        """Deliver the current `grant` to every destination that doesn't have it yet.
+        """Deliver the current `grant` to every destination here that doesn't have it yet.
 
         If that or the reload fails, the destination has the failure. After a failed reload it also
         gets its previous version back, if that grant isn't revoked.
@@ -422,12 +445,12 @@ class Swap:
 
     def revoke_at(self, current: Grant, grace_period: timedelta) -> datetime | None:
         """When to revoke the refresh tokens that `current` replaced; None: there is none, or a
-        destination still has one."""
+        destination on any machine still has one."""
         name = current.connection
         activations = self._store.grants.activations_over_replaced([name], ACTIVATION_EVENTS)
         if name not in activations:
             return None
-        destinations = self._store.destinations.all(name)
+        destinations = self._store.destinations.everywhere(name)
         return unused_at(current, activations[name], destinations, grace_period)
 
     def revoke_replaced(self, current: Grant, grace_period: timedelta) -> None:

@@ -52,6 +52,7 @@ from wizard.store.installation import (
     NotifyFailure,
     Place,
 )
+from wizard.store.machines import Machine, MachineRepository
 from wizard.store.overviews import ConnectionOverview, OverviewRepository
 from wizard.store.transfers import (
     SharedGrant,
@@ -72,6 +73,7 @@ __all__ = [
     "Destination",
     "GrantRecord",
     "KeyPermission",
+    "Machine",
     "NotifyFailure",
     "Rejection",
     "SharedGrant",
@@ -100,6 +102,7 @@ class Store:
         self.grants = GrantRepository(database, vault)
         self.installation = InstallationRepository(database, vault)
         self.key_permissions = KeyPermissionRepository(database, vault)
+        self.machines = MachineRepository(database, vault)
         self.monitoring = MonitoringRepository(database, vault)
         self.overviews = OverviewRepository(database, vault)
         self.reauthorizations = ReauthorizationRepository(database, vault)
@@ -137,6 +140,8 @@ class Store:
             store._initialize(zoho_instance, was_used=bool(paths.shared_store_id))
             store.database.check_active = store._check_active
             store.database.record_use(paths)
+            if store.database.is_shared:
+                store.database.note_use = store.machines.note_use
         except BaseException:
             store.close()
             raise

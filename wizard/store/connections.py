@@ -47,7 +47,9 @@ _T = schema.connections
 _GRANTS = schema.grants
 _PERMISSIONS = schema.access_permissions
 _KEYS = schema.key_permissions
-_USER_SEAL = RowSeal(_PERMISSIONS, labels.ACCESS_PERMISSION, ("connection", "uid", "user"))
+_USER_SEAL = RowSeal(
+    _PERMISSIONS, labels.ACCESS_PERMISSION, ("machine", "connection", "uid", "user")
+)
 _KEY_SEAL = RowSeal(_KEYS, labels.KEY_PERMISSION, ("connection", "fingerprint", "comment"))
 ROW_SEALS = (DESTINATION_SEAL, _USER_SEAL, _KEY_SEAL)
 """What somebody without the encryption key can't choose."""
@@ -252,7 +254,7 @@ class ConnectionRepository(Repository):
             self.database.defer_foreign_keys(c)
             rename_grants(c, self._vault, name, new_name)
             for seal in ROW_SEALS:
-                seal.renew_for_name(c, self._vault, name, new_name)
+                seal.renew(c, self._vault, "connection", name, new_name)
             c.execute(update(_T).where(_T.c.name == name).values(name=new_name))
             installation.rename_connection(c, name, new_name)
             for table in schema.metadata.tables.values():
@@ -353,13 +355,21 @@ class AccessPermission:
     user: str
     """The user's name when access was granted, for people."""
     created_at: datetime
+    machine: str = ""
+    """The ID of the machine that has the user; empty: that of the local store."""
 
 
 class AccessPermissionRepository(Repository):
-    """The access permissions by connection. One whose seal doesn't fit is none."""
+    """The access permissions by connection. One whose seal doesn't fit is none. Unless it says so,
+    a method is about the users of this machine."""
 
     def all(self, connection: str | None = None) -> tuple[AccessPermission, ...]:
         """The permissions of a connection, or all."""
+        here = self.database.machine_id
+        return tuple(each for each in self.everywhere(connection) if each.machine == here)
+
+    def everywhere(self, connection: str | None = None) -> tuple[AccessPermission, ...]:
+        """As `all`, for all machines."""
         query = select(_PERMISSIONS).order_by(_PERMISSIONS.c.connection, _PERMISSIONS.c.user)
         if connection is not None:
             query = query.where(_PERMISSIONS.c.connection == connection)
@@ -369,23 +379,24 @@ class AccessPermissionRepository(Repository):
 
     def exists(self, connection: str, uid: int) -> bool:
         """Whether the user ``uid`` may request access tokens of ``connection``."""
-        query = select(_PERMISSIONS).where(
-            _PERMISSIONS.c.connection == connection, _PERMISSIONS.c.uid == uid
-        )
+        query = select(_PERMISSIONS).where(*self._of_user(connection, uid))
         with self.database.read() as c:
             return bool(_unaltered(c.execute(query), _USER_SEAL, self._vault))
 
     def add(self, permission: AccessPermission) -> None:
         """Store a permission, if it isn't stored yet. Raises ``unknown-connection``."""
-        _add_permission(self.database, self._vault, _USER_SEAL, permission)
+        here = replace(permission, machine=self.database.machine_id)
+        _add_permission(self.database, self._vault, _USER_SEAL, here)
 
     def remove(self, connection: str, uid: int) -> bool:
         """Remove a permission; returns whether there was one."""
-        here = delete(_PERMISSIONS).where(
-            _PERMISSIONS.c.connection == connection, _PERMISSIONS.c.uid == uid
-        )
+        here = delete(_PERMISSIONS).where(*self._of_user(connection, uid))
         with self.database.write() as c:
             return c.execute(here).rowcount > 0
+
+    def _of_user(self, connection: str, uid: int) -> tuple[ColumnElement[bool], ...]:
+        here = _PERMISSIONS.c.machine == self.database.machine_id
+        return here, _PERMISSIONS.c.connection == connection, _PERMISSIONS.c.uid == uid
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from copy import copy
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Engine, Table, Update, insert, select
@@ -44,12 +44,20 @@ class Database(ABC):
         """The connections that a snapshot is about."""
         self.clock_offset = timedelta()
         """How much the clock of a shared database is ahead of this machine's."""
+        self.machine_id = ""
+        """Of this machine in a shared database. Empty in a local one, as in its rows."""
         self.check_active: Callable[[bytes, Mapping[str, str] | None], None] | None = None
         """Gets the key check and the move of the installation in each write transaction, before
         anything is sealed for it. Raises if everything was moved away, or if the values of this
         process would be sealed with a key that was replaced."""
+        self.note_use: Callable[[Connection], None] | None = None
+        """Gets each write transaction of a shared database, to record that this machine uses it."""
         self._snapshot: Connection | None = None
         self._known: dict[Hashable, Any] = {}
+
+    def now(self) -> datetime:
+        """The time by the clock that the machines share."""
+        return datetime.now(UTC) + self.clock_offset
 
     def synchronized(self, clock: Clock) -> Clock:
         """`clock`, corrected by the clock that the machines share."""
@@ -96,7 +104,7 @@ class Database(ABC):
 
     @abstractmethod
     def record_use(self, paths: Paths) -> None:
-        """Record in a data directory that it uses this shared database."""
+        """Record in a data directory that it uses this shared database, and as which machine."""
 
     @abstractmethod
     def shared_lock(
@@ -140,6 +148,8 @@ class Database(ABC):
         with self._begin_write() as connection:
             if self.check_active is not None:
                 self.check_active(*connection.execute(_ACTIVITY).one())
+            if self.note_use is not None:
+                self.note_use(connection)
             yield connection
 
     @contextmanager

@@ -1,12 +1,12 @@
 """Destinations: files and commands that receive a connection's credentials."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection as DatabaseConnection
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import Row, delete, func, insert, select, update
 
 from wizard.errors import fail
 from wizard.model import Failure
@@ -30,7 +30,7 @@ CONFIGURED_FIELDS = (
 )
 """The fields that the user chose; the others are the delivery status."""
 
-SEAL = RowSeal(_T, labels.DESTINATION, CONFIGURED_FIELDS)
+SEAL = RowSeal(_T, labels.DESTINATION, ("machine", *CONFIGURED_FIELDS))
 
 _COLUMNS = [each for each in _T.c if each.name != "seal"]
 
@@ -57,6 +57,11 @@ class Destination:
     file_group: str = ""
     """The name or number of the group that the file gets; empty: it keeps its own."""
     id: int = 0
+    machine: str = ""
+    """The ID of the machine that it's on; empty: that of the local store."""
+    machine_name: str = ""
+    machine_seen_at: datetime | None = None
+    """When that machine last wrote to the store, if it is shared."""
     generation: int = 0
     """The grant that was last delivered and read back; 0: none."""
     delivered_at: datetime | None = None
@@ -74,17 +79,33 @@ class Destination:
 
 
 class DestinationRepository(Repository):
-    """The destinations by connection."""
+    """The destinations by connection. Unless it says so, a method is about those on this
+    machine."""
 
     def all(self, connection: str | None = None) -> tuple[Destination, ...]:
         """The destinations of a connection, or of all, in the order they were added."""
+        here = self.database.machine_id
+        return tuple(each for each in self.everywhere(connection) if each.machine == here)
+
+    def elsewhere(self, connection: str | None = None) -> tuple[Destination, ...]:
+        """As `all`, on the other machines."""
+        here = self.database.machine_id
+        return tuple(each for each in self.everywhere(connection) if each.machine != here)
+
+    def everywhere(self, connection: str | None = None) -> tuple[Destination, ...]:
+        """As `all`, on all machines."""
         if self.database.is_snapshot:
             every = self.database.once("destinations", self._select)
             return tuple(each for each in every if connection in (None, each.connection))
         return self._select(connection)
 
     def _select(self, connection: str | None = None) -> tuple[Destination, ...]:
-        query = select(*_COLUMNS).order_by(_T.c.id)
+        query, machines = select(*_COLUMNS).order_by(_T.c.id), schema.machines.c
+        if self.database.is_shared:
+            name, seen_at = func.coalesce(machines.name, ""), machines.last_seen_at
+            query = query.outerjoin(schema.machines, machines.id == _T.c.machine).add_columns(
+                name.label("machine_name"), seen_at.label("machine_seen_at")
+            )
         if connection is not None:
             query = query.where(_T.c.connection == connection)
         with self.database.read() as c:
@@ -98,6 +119,39 @@ class DestinationRepository(Repository):
             raise fail("unknown-destination", target=str(destination_id))
         return _destination_from_row(self._vault, row)
 
+    def overdue(self, connection: str | None = None) -> tuple[str, ...]:
+        """The connections, or this one, with a destination here that has an older grant, because
+        another machine replaced it. One whose delivery failed or was undone is left to the user."""
+        grants = schema.connections
+        behind = (
+            _T.c.machine == self.database.machine_id,
+            _T.c.generation.between(1, grants.c.generation - 1),
+            _T.c.previous_generation != grants.c.generation,
+            _T.c.failure.is_(None),
+        )
+        if not self.database.is_shared:
+            return ()
+        query = select(_T.c.connection).distinct().join(grants).where(*behind)
+        if connection is not None:
+            query = query.where(_T.c.connection == connection)
+        with self.database.read() as c:
+            return tuple(c.scalars(query.order_by(_T.c.connection)))
+
+    def await_delivery_elsewhere(self, connection: str, generation: int) -> None:
+        """Make the other machines deliver grant `generation` again where an earlier delivery
+        failed."""
+        elsewhere = (
+            _T.c.connection == connection,
+            _T.c.machine != self.database.machine_id,
+            _T.c.generation != generation,
+            _T.c.failure.is_not(None),
+        )
+        with self.database.read() as c:
+            if c.execute(select(_T.c.id).where(*elsewhere)).first() is None:
+                return
+        with self.database.write() as c:
+            c.execute(update(_T).where(*elsewhere).values(failure=None))
+
     def require_unaltered(self, destination: Destination) -> None:
         """Raise ``destination-altered`` unless its configuration is one that somebody with the
         encryption key chose."""
@@ -108,20 +162,20 @@ class DestinationRepository(Repository):
             raise fail("destination-altered", name=name, target=target)
 
     def add(self, destination: Destination) -> Destination:
-        """Store a destination; returns it with its id.
+        """Store a destination on this machine; returns it with its id.
 
         Raises ``destination-exists`` where the connection has the same one,
         ``unknown-connection``.
         """
-        name, target = destination.connection, destination.target
+        name, target, here = destination.connection, destination.target, self.database.machine_id
         with self.database.write() as c:
             known = schema.connections.c.name
             if c.scalar(select(known).where(known == name)) is None:
                 raise fail("unknown-connection", name=name)
             same = _T.c.connection == name, _T.c.target == target, _T.c.entry == destination.entry
-            if c.scalar(select(_T.c.id).where(*same)) is not None:
+            if c.scalar(select(_T.c.id).where(_T.c.machine == here, *same)) is not None:
                 raise fail("destination-exists", name=name, target=target)
-            made = insert_destination(c, self._vault, destination)
+            made = insert_destination(c, self._vault, replace(destination, machine=here))
         return self.get(made)
 
     def record_delivery(self, destination: Destination, expected: int) -> None:
@@ -155,9 +209,8 @@ class DestinationRepository(Repository):
 
 def insert_destination(c: DatabaseConnection, vault: Vault, destination: Destination) -> int:
     """Insert a destination without a previous content; returns its id."""
-    row = {**vars(destination), "previous_content": None}
-    row["seal"] = SEAL.make(vault, row)
-    del row["id"]
+    row = {key: value for key, value in vars(destination).items() if key in _T.c and key != "id"}
+    row |= {"previous_content": None, "seal": SEAL.make(vault, row)}
     return int(c.execute(insert(_T).values(**row).returning(_T.c.id)).scalar_one())
 
 

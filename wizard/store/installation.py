@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -39,13 +39,13 @@ class Place:
     """The numbers of the directory and of the database in their file system; a copy has others. A
     container that is made again finds the same ones."""
     machine: str = ""
-    """A digest of the machine's ID; empty in a container, which may get another one each time."""
+    """`machine_digest`: a container may get another ID each time."""
 
     @classmethod
     def current(cls, database_path: str) -> "Place":
         """The place of the database at `database_path`. Raises OSError."""
         numbers = (os.stat(each).st_ino for each in (os.path.dirname(database_path), database_path))
-        return cls("-".join(map(str, numbers)), _machine_digest())
+        return cls("-".join(map(str, numbers)), machine_digest())
 
     def is_copy_of(self, recorded: "Place") -> bool:
         """Judge whether this is a copy of the data directory in the `recorded` place."""
@@ -53,7 +53,8 @@ class Place:
         return self.files != recorded.files or len(machines) > 1
 
 
-def _machine_digest() -> str:
+def machine_digest() -> str:
+    """A digest of the ID of the machine; empty if that isn't known, and in a container."""
     try:
         mounts = [line.split() for line in _MOUNTS_FILE.read_text("utf-8").splitlines()]
         roots = [each[each.index("-") + 1] for each in mounts if each[4] == "/"]
@@ -74,9 +75,14 @@ class InstallationRepository(Repository):
         with self.database.read() as c:
             return c.scalar(select(_INSTALLATION.c.backed_up_at))
 
+    def backed_up_on(self) -> str | None:
+        """The ID of the machine that wrote the last backup."""
+        with self.database.read() as c:
+            return c.scalar(select(_INSTALLATION.c.backed_up_on))
+
     def record_backup(self, at: datetime) -> None:
-        """Record that a backup was written and read back."""
-        self._update_installation(backed_up_at=at)
+        """Record that this machine wrote a backup and read it back."""
+        self._update_installation(backed_up_at=at, backed_up_on=self.database.machine_id)
 
     def deactivated_at(self) -> datetime | None:
         """When this installation was deactivated; None: it is active."""
@@ -125,6 +131,11 @@ class MonitoringRepository(Repository):
         with self.database.read() as c:
             return c.scalar(select(_INSTALLATION.c.last_checked_at))
 
+    def last_check(self) -> tuple[datetime | None, str | None]:
+        """When all connections were last checked, and the ID of the machine that did."""
+        row = _installation(self.database)
+        return row.last_checked_at, row.last_checked_on
+
     def notified(self) -> dict[str, datetime]:
         """The marks of current failures that a notification has reported, each with the time of the
         last notification."""
@@ -140,10 +151,12 @@ class MonitoringRepository(Repository):
     def record_check(self, at: datetime, still: Iterable[str], *, is_settled: bool) -> None:
         """Record a check of all connections. Of the reported marks, keep those in `still`.
         `is_settled`: everything works and an all-clear, if due, has arrived."""
+        here = self.database.machine_id
         with self.database.write() as c:
             kept = set(still)
             notified = {mark: when for mark, when in _notified(c).items() if mark in kept}
-            c.execute(update(_INSTALLATION).values(last_checked_at=at, notified=notified))
+            values = {"last_checked_at": at, "last_checked_on": here, "notified": notified}
+            c.execute(update(_INSTALLATION).values(values))
             if is_settled:
                 c.execute(update(_INSTALLATION).values(all_clear_due_since=None))
 
@@ -212,10 +225,29 @@ def _failed(failed: NotifyFailure | None) -> Update:
 def forget_connection(c: Connection, name: str) -> None:
     """Drop the marks of connection `name`, which is being removed: a new connection of that name
     starts with the same generations. An all-clear stays due."""
+    _drop_marks(c, lambda mark: mark.split()[1:2] == [name])
+
+
+def forget_machine(c: Connection, machine_id: str) -> None:
+    """Drop the marks of destinations on a machine that is being removed."""
+    _drop_marks(c, lambda mark: machine_of(mark) == machine_id)
+
+
+def forget_machines(c: Connection) -> None:
+    """Drop the marks of destinations on all machines."""
+    _drop_marks(c, lambda mark: machine_of(mark) != "")
+
+
+def machine_of(mark: str) -> str:
+    """The ID of the machine whose destination a mark is about; empty for one of a connection, and
+    in a local store."""
+    return "".join(mark.split()[3:4])
+
+
+def _drop_marks(c: Connection, is_dropped: Callable[[str], bool]) -> None:
     known = _notified(c)
-    dropped = [mark for mark in known if mark.split()[1:2] == [name]]
-    if dropped:
-        notified = {mark: when for mark, when in known.items() if mark not in dropped}
+    notified = {mark: when for mark, when in known.items() if not is_dropped(mark)}
+    if len(notified) < len(known):
         c.execute(update(_INSTALLATION).values(notified=notified))
 
 

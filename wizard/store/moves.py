@@ -42,7 +42,8 @@ from wizard.paths import Paths
 from wizard.store import Store, schema
 from wizard.store.database import Database
 from wizard.store.history import write_when_quiet
-from wizard.store.installation import ARRIVING, MOVED_AWAY, Place
+from wizard.store.installation import ARRIVING, MOVED_AWAY, Place, machine_digest
+from wizard.store.machines import claim_rows, own_machine_id
 from wizard.store.sqlite import SqliteDatabase
 from wizard.vault import Vault
 
@@ -126,6 +127,8 @@ def move_store(
         with database.write() as copied:
             _require_free(copied, database.path, here.key_check)
             rows = _copy(c, copied, database)
+            machine_id = own_machine_id(paths, machine_digest()) if database.is_shared else ""
+            claim_rows(copied, vault, source.machine_id, machine_id)
             database.continue_ids(copied)
             place = None if database.is_shared else vars(Place.current(database.path))
             copied.execute(update(_INSTALLATION).values(move=arriving, place=place))

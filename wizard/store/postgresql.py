@@ -42,6 +42,8 @@ from wizard.model.failure import codes_with
 from wizard.paths import Paths
 from wizard.store import schema
 from wizard.store.database import Database
+from wizard.store.installation import machine_digest
+from wizard.store.machines import own_machine_id
 
 try:
     import psycopg
@@ -235,6 +237,7 @@ class PostgresqlDatabase(Database):
         ``database-unsafe``, ``store-newer-version``, and as `Address.parse`.
         """
         database = cls(Address.parse(paths.database_url))
+        database.machine_id = paths.machine.partition(" ")[0]
         try:
             database._open(migrations, may_create=may_create)
             if paths.shared_store_id not in ("", database.id):
@@ -334,12 +337,12 @@ class PostgresqlDatabase(Database):
         return int.from_bytes(digest[:8], signed=True)
 
     def record_use(self, paths: Paths) -> None:
-        if paths.shared_store_id == self.id:
-            return
         try:
-            files.replace(paths.shared_store_marker, f"{self.id}\n".encode())
+            if paths.shared_store_id != self.id:
+                files.replace(paths.shared_store_marker, f"{self.id}\n".encode())
+            self.machine_id = own_machine_id(paths, machine_digest())
         except OSError as error:
-            details = {"path": paths.shared_store_marker, "reason": error.strerror or ""}
+            details = {"path": str(error.filename), "reason": error.strerror or ""}
             raise fail("store-unwritable", **details) from error
 
     def grant(self, role: str) -> None:

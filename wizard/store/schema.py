@@ -182,6 +182,9 @@ installation = Table(
     Column("place", MAPPING),
     # Why the store isn't active: everything is being moved here, or was moved away.
     Column("move", MAPPING),
+    # The machines that wrote the last backup and checked all connections last.
+    Column("backed_up_on", Text),
+    Column("last_checked_on", Text),
 )
 
 clients = Table(
@@ -381,6 +384,8 @@ destinations = Table(
     "destinations",
     metadata,
     Column("id", Integer, primary_key=True),
+    # The one whose files and programs it names; empty in a local store.
+    Column("machine", Text, nullable=False),
     Column(
         "connection", ForeignKey(connections.c.name, ondelete="CASCADE"), nullable=False, index=True
     ),
@@ -401,12 +406,14 @@ destinations = Table(
     Column("previous_content", LargeBinary),
     Column("token_digest", Text),
     Column("seal", LargeBinary, nullable=False),
-    UniqueConstraint("connection", "target", "entry"),
+    UniqueConstraint("machine", "connection", "target", "entry"),
 )
 
 access_permissions = Table(
     "access_permissions",
     metadata,
+    # User IDs mean different users on other machines. Empty in a local store.
+    Column("machine", Text, primary_key=True),
     Column("connection", ForeignKey(connections.c.name, ondelete="CASCADE"), primary_key=True),
     Column("uid", Integer, primary_key=True),
     Column("user", Text, nullable=False),
@@ -441,6 +448,16 @@ access_tokens = Table(
     metadata,
     Column("name", ForeignKey(connections.c.name, ondelete="CASCADE"), primary_key=True),
     Column("sealed", LargeBinary, nullable=False),
+    info={"is_shared": True},
+)
+
+# Only in a shared store: the data directories that use it.
+machines = Table(
+    "machines",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("last_seen_at", UtcDateTime, nullable=False),
     info={"is_shared": True},
 )
 

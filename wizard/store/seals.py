@@ -35,13 +35,17 @@ class RowSeal:
         except WizardError:
             return False
 
-    def renew_for_name(self, c: Connection, vault: Vault, name: str, new_name: str) -> None:
-        """Seal the rows of a connection for its new name, except for those that were altered."""
-        for each in c.execute(select(self.table).where(self.table.c.connection == name)).mappings():
+    def renew(self, c: Connection, vault: Vault, column: str, value: str, new_value: str) -> None:
+        """Seal the rows with a value in a column, such as the name of a connection, for its new
+        one, except for those that were altered."""
+        keys, changed = [*self.table.primary_key], self.table.c[column] == value
+        names = dict.fromkeys((*(key.name for key in keys), *self.fields, "seal"))
+        query = select(*(self.table.c[name] for name in names)).where(changed)
+        for each in c.execute(query).mappings():
             row = dict(each)
             if self.fits(vault, row):
-                here = [column == row[column.name] for column in self.table.primary_key]
-                seal = self.make(vault, {**row, "connection": new_name})
+                here = [key == row[key.name] for key in keys]
+                seal = self.make(vault, {**row, column: new_value})
                 c.execute(update(self.table).where(*here).values(seal=seal))
 
     def _chosen(self, row: Mapping[str, Any]) -> str:

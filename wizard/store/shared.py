@@ -19,16 +19,19 @@ class SharedStoreUse:
     is_new: bool
     """Its tables were created."""
     key_location: str
+    machine: str
+    """The name of this machine."""
 
 
 def use_shared_store(
-    paths: Paths, url: str, zoho_instance: str, key: bytes | None = None
+    paths: Paths, url: str, zoho_instance: str, key: bytes | None = None, machine_name: str = ""
 ) -> SharedStoreUse:
     """Use the database at `url`, creating its tables if it has none. `key` is that of the store;
-    None: this machine has it, or the store is new.
+    None: this machine has it, or the store is new. By default, this machine gets its host's name.
 
     Raises ``database-local-in-use`` where the local database has connections or clients,
-    ``key-taken``, and what `Store.open` and `Vault.open` raise. Then the URL isn't stored.
+    ``key-taken``, and what `Store.open`, `Vault.open` and `MachineRepository.rename_this` raise.
+    Then the URL isn't stored.
     """
     from wizard.store.postgresql import Address, PostgresqlDatabase
 
@@ -52,12 +55,17 @@ def use_shared_store(
         busy = fail("store-locked", path=store.database.path)
         # A proxy that shares sessions is noticed now, not at the first refresh.
         with store.database.shared_lock(":use", lambda: busy, 0, lambda: False):
+            with store.database.write():
+                pass  # adds this machine
+            if machine_name:
+                store.machines.rename_this(machine_name)
             if key is not None:
                 vault.keep(there, replaces=used_store_id != "")
             files.replace(paths.database_url_file, f"{url}\n".encode())
+        name = next(each.name for each in store.machines.all() if each.is_here)
     finally:
         store.close()
-    return SharedStoreUse(store.database.path, is_new, vault.key_storage.detail)
+    return SharedStoreUse(store.database.path, is_new, vault.key_storage.detail, name)
 
 
 def grant_shared_store(paths: Paths, role: str) -> str:

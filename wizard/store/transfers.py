@@ -76,7 +76,8 @@ def insert_shared_grant(c: DatabaseConnection, shared_grant: SharedGrant) -> Non
 
 @dataclass(frozen=True)
 class StoreContents:
-    """Everything that a backup contains; histories and request logs aren't transferred."""
+    """Everything that a backup contains; histories and request logs aren't transferred, and of the
+    destinations only those on this machine."""
 
     clients: tuple[Client, ...] = ()
     connections: tuple[Connection, ...] = ()
@@ -102,7 +103,7 @@ class TransferRepository:
                 self._clients.select_all(c),
                 select_connections(c),
                 tuple(grant_from_row(self._vault, row) for row in c.execute(query)),
-                _select_destinations(c),
+                _select_destinations(c, self._database.machine_id),
             )
 
     def import_contents(
@@ -137,7 +138,8 @@ class TransferRepository:
             for destination in contents.destinations:
                 # Only its configuration: this installation has delivered nothing there yet.
                 fresh = Destination(
-                    **{each: getattr(destination, each) for each in CONFIGURED_FIELDS}
+                    **{each: getattr(destination, each) for each in CONFIGURED_FIELDS},
+                    machine=self._database.machine_id,
                 )
                 insert_destination(c, self._vault, fresh)
 
@@ -169,14 +171,15 @@ def export_without_secrets(paths: Paths) -> StoreContents:
                 tuple(Client(**row._mapping) for row in rows),
                 tuple(replace(each, generation=0) for each in select_connections(c)),
                 (),
-                _select_destinations(c),
+                _select_destinations(c, database.machine_id),
             )
     finally:
         database.close()
 
 
-def _select_destinations(c: DatabaseConnection) -> tuple[Destination, ...]:
-    """Every destination, without its previous content."""
+def _select_destinations(c: DatabaseConnection, machine: str) -> tuple[Destination, ...]:
+    """Every destination of a machine, without its previous content."""
     columns = [column for column in _DESTINATIONS.c if column.name not in _LEFT_OUT]
-    rows = c.execute(select(*columns).order_by(_DESTINATIONS.c.id))
+    here = _DESTINATIONS.c.machine == machine
+    rows = c.execute(select(*columns).where(here).order_by(_DESTINATIONS.c.id))
     return tuple(Destination(**row._mapping) for row in rows)

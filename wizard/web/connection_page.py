@@ -17,7 +17,7 @@ from wizard.authorization import ATTEMPT_LIFETIME
 from wizard.code_samples import CodeSample, code_samples
 from wizard.connection_details import access_places
 from wizard.delivery.profiles import profile_title, profiles
-from wizard.delivery.service import DestinationStatus
+from wizard.delivery.service import DestinationStatus, recorded_state
 from wizard.diagnosis.incidents import Incident
 from wizard.diagnosis.rendering import explain_failure
 from wizard.diagnosis.service import ExplainedStatus
@@ -191,6 +191,7 @@ def page_context(name: str, answers: tuple[str, ...] = ()) -> dict[str, Any]:
         if view.is_waiting
         else (),
         "destinations": destination_views(name),
+        "destinations_elsewhere": destinations_elsewhere(name, current),
         "profiles": list(profiles().values()),
         "cautions": services.cautions.of_connection(name),
         "grant_data_center": services.zoho.data_center(view.grant.location) if view.grant else None,
@@ -343,8 +344,8 @@ def _problem_view(
     incident = _incident(name, explained, unsettled)
     names = incident.to_reauthorize if incident else ()
     programs = {
-        each.target
-        for each in get_services().store.destinations.all()
+        (each.machine, each.target)
+        for each in get_services().store.destinations.everywhere()
         if each.connection in (names or (name,))
     }
     return ProblemView(
@@ -473,6 +474,35 @@ def destination_views(name: str) -> list[DestinationView]:
         _destination_view(services.delivery.check(each))
         for each in services.store.destinations.all(name)
     ]
+
+
+@dataclass(frozen=True)
+class DestinationElsewhere:
+    """One destination on another machine that shares the store."""
+
+    target: str
+    entry: str
+    machine: str
+    seen_at: datetime | None
+    """When the machine last wrote to the store."""
+    badge: StatusBadge
+    delivered_at: datetime | None
+
+
+def destinations_elsewhere(name: str, current: Grant | None) -> list[DestinationElsewhere]:
+    """The destinations of connection `name` on other machines, by machine."""
+    found = [
+        DestinationElsewhere(
+            each.target,
+            each.entry,
+            each.machine_name,
+            each.machine_seen_at,
+            state_badge(recorded_state(each, current), generation=str(each.generation)),
+            each.delivered_at,
+        )
+        for each in get_services().store.destinations.elsewhere(name)
+    ]
+    return sorted(found, key=lambda each: each.machine)
 
 
 @pages.post("/connections/<name>/deliver")

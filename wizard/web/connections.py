@@ -282,6 +282,9 @@ def confirm_removal(name: str) -> str:
         destinations=[
             each.target for each in get_services().store.destinations.all(name) if each.generation
         ],
+        destinations_elsewhere=[
+            each for each in get_services().store.destinations.elsewhere(name) if each.generation
+        ],
         connected_apps=data_center.connected_apps_url,
     )
 

@@ -75,6 +75,7 @@ class ItemView:
     programs: tuple[str, ...]
     explanation: Explanation | None
     revoke_at: datetime | None
+    undelivered_machines: tuple[str, ...]
     can_skip: bool
 
     @property
@@ -178,6 +179,7 @@ def _item_view(item: ReauthorizationItem) -> ItemView:
         programs=tuple(each.target for each in services.store.destinations.all(name)),
         explanation=services.diagnosis.explain(name, item.failure) if item.failure else None,
         revoke_at=item.revoke_at,
+        undelivered_machines=item.undelivered_machines,
         can_skip=item.state not in SETTLED_STATES and item.state is not ItemState.VERIFYING,
     )
 

@@ -31,6 +31,7 @@ def show() -> str:
         key_is_strong=key_storage.strength == "strong",
         key_detail=key_storage.detail,
         key_options=[explain(fail(code).failure) for code in key_storage.stronger_options],
+        machines=store.machines.all(),
         backed_up_at=store.installation.backed_up_at(),
         deactivated_at=store.installation.deactivated_at(),
         last_checked_at=store.monitoring.last_checked_at(),

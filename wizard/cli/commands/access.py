@@ -100,7 +100,8 @@ def add_access(terminal: Terminal, name: str, user: str | None, ssh_key: str | N
 def list_access(terminal: Terminal, name: str | None) -> None:
     """List the users and SSH keys that can request access tokens.
 
-    Without NAME, it lists them for all connections.
+    Without NAME, it lists them for all connections. Users of other machines that share the
+    database are listed, too. Keys are the same on all machines.
 
     \b
     Examples:
@@ -110,13 +111,18 @@ def list_access(terminal: Terminal, name: str | None) -> None:
     if name is not None:
         terminal.services.store.connections.get(name)
     store = terminal.services.store
-    users, keys = store.access_permissions.all(name), store.key_permissions.all(name)
+    users, keys = store.access_permissions.everywhere(name), store.key_permissions.all(name)
+    machines = store.machines.others()
+
+    def user_on(each: AccessPermission) -> str:
+        machine = machines.get(each.machine, "")
+        return message("notes", "user-on-machine", user=each.user, machine=machine)
 
     def render() -> None:
         if not (users or keys):
             terminal.renderer.print_note(message("notes", "no-access"))
             return
-        rows = [(e.connection, e.user, str(e.uid), e.created_at) for e in users]
+        rows = [(e.connection, user_on(e), str(e.uid), e.created_at) for e in users]
         rows += [(e.connection, e.comment, e.fingerprint, e.created_at) for e in keys]
         terminal.renderer.print_table(
             ("Connection", "User or key", "User ID or fingerprint", "Since"),
@@ -124,7 +130,10 @@ def list_access(terminal: Terminal, name: str | None) -> None:
         )
 
     listed = AccessList(
-        tuple(AccessEntry(e.connection, e.user, e.uid, e.created_at) for e in users),
+        tuple(
+            AccessEntry(e.connection, e.user, e.uid, e.created_at, machines.get(e.machine))
+            for e in users
+        ),
         tuple(KeyAccessEntry(**vars(each)) for each in keys),
     )
     terminal.emit(listed, render)

@@ -118,6 +118,9 @@ def check(
     check_run = run_checks(
         terminal, selected, full=full, purpose=purpose, wait=wait, is_named=is_named
     )
+    if store.database.is_shared:
+        for name in selected if is_named else (None,):
+            terminal.services.reauthorization.deliver_overdue(name)
     exit_with_result(terminal, check_run, is_named=is_named)
 
 

@@ -33,7 +33,7 @@ from wizard.cli.results.connections import (
     caution_of,
     status_fields,
 )
-from wizard.cli.results.destinations import DestinationProblem
+from wizard.cli.results.destinations import DestinationProblem, machine_reports
 from wizard.cli.terminal import (
     CONNECTION_NAME,
     TAG,
@@ -50,6 +50,7 @@ from wizard.model.states import ConnectionStatus
 from wizard.paths import current_user
 from wizard.serialization import error_report
 from wizard.store import ConnectionOverview
+from wizard.timefmt import format_age
 from wizard.tokens.request_log import RequestLogView
 from wizard.zoho import describe_scope
 
@@ -140,6 +141,7 @@ def _connection_list(terminal: Terminal, names: Collection[str] | None) -> Conne
         overviews, refreshed = view.overviews.all(names), view.overviews.last_refreshes()
         last_checked_at = view.monitoring.last_checked_at()
         has_destinations = bool(view.destinations.all())
+        machines = [e for e in view.machines.all() if e.outdated_destinations and not e.is_here]
     problems: list[DestinationStatus] = []
     if has_destinations:  # otherwise nothing that could send requests is loaded
         with terminal.services.snapshot() as services:
@@ -148,7 +150,12 @@ def _connection_list(terminal: Terminal, names: Collection[str] | None) -> Conne
     summaries = (
         connection_summary(row, refreshed.get(row.connection.name), now) for row in overviews
     )
-    return ConnectionList(tuple(summaries), last_checked_at, destination_problems(problems))
+    return ConnectionList(
+        tuple(summaries),
+        last_checked_at,
+        destination_problems(problems),
+        machine_reports(machines),
+    )
 
 
 def destination_problems(
@@ -215,6 +222,11 @@ def _print_connections(terminal: Terminal, listed: ConnectionList) -> None:
             message("notes", "destination-problems", count=count),
             command="zoho-wizard destination status",
         )
+    for machine in listed.outdated_machines:
+        age = format_age(machine.last_seen_at, terminal.services.clock())
+        count = str(machine.outdated_destinations)
+        text = message("notes", "machine-behind", machine=machine.name, age=age, count=count)
+        terminal.renderer.print_note(text)
     if listed.last_checked_at:
         terminal.renderer.print_note(
             message("notes", "monitor-last-ran", at=terminal.format_time(listed.last_checked_at))

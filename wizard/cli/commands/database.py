@@ -4,12 +4,16 @@ from pathlib import Path
 
 import click
 
+from wizard.cli.commands.status import print_machines
 from wizard.cli.renderer import Renderer
+from wizard.cli.results.destinations import machine_reports
 from wizard.cli.results.installation import (
     DatabaseInUse,
     DatabaseMove,
     ExportedKey,
     GrantedRole,
+    MachineList,
+    RemovedMachine,
     RotatedKey,
 )
 from wizard.cli.terminal import Terminal, pass_terminal
@@ -48,8 +52,14 @@ def database() -> None:
     type=click.Path(path_type=Path),
     help="Take the encryption key from this file, which `database export-key` wrote.",
 )
+@click.option(
+    "--machine-name",
+    default="",
+    metavar="NAME",
+    help="Give this machine this name in the database. Default: its host name.",
+)
 @pass_terminal
-def use_database(terminal: Terminal, url: str, key_file: Path | None) -> None:
+def use_database(terminal: Terminal, url: str, key_file: Path | None, machine_name: str) -> None:
     """Use a shared PostgreSQL database.
 
     On the first machine, this creates the tables and a key. Every other machine needs the
@@ -67,13 +77,14 @@ def use_database(terminal: Terminal, url: str, key_file: Path | None) -> None:
     if key_file is not None:
         encrypted = KEY_FILE.read(key_file)
         key = KEY_FILE.decrypt(encrypted, _passphrase(terminal, new=False))
-    used = use_shared_store(settings.paths, url, zoho_of(settings).instance, key)
-    result = DatabaseInUse(database=used.shown, is_new=used.is_new, key=used.key_location)
+    used = use_shared_store(settings.paths, url, zoho_of(settings).instance, key, machine_name)
+    result = DatabaseInUse(used.shown, used.is_new, used.key_location, used.machine)
 
     def render() -> None:
         renderer = terminal.renderer
         code = "database-created" if used.is_new else "database-used"
         renderer.print_success(message("notes", code, path=used.shown))
+        renderer.print_note(message("notes", "database-machine", name=used.machine))
         if used.is_new:
             renderer.print_note(
                 message("notes", "database-other-machines", path=used.key_location),
@@ -168,6 +179,59 @@ def _print_move(renderer: Renderer, move: DatabaseMove) -> None:
     if not move.is_dry_run:
         renderer.print_note(message("notes", "database-left-behind", path=move.source))
         renderer.print_note(message("notes", "database-moved-restart"))
+
+
+@database.group("machines", invoke_without_command=True)
+@pass_terminal
+@click.pass_context
+def machines(context: click.Context, terminal: Terminal) -> None:
+    """List the machines that share the database.
+
+    Each has its own destinations, and its own users with access to tokens. A replaced refresh
+    token is revoked only when no machine’s destination has it. So remove a machine that is gone.
+
+    \b
+    Examples:
+      zoho-wizard database machines
+      zoho-wizard database machines remove web2
+    """
+    if context.invoked_subcommand is not None:
+        return
+    found = machine_reports(terminal.services.store.machines.all())
+
+    def render() -> None:
+        print_machines(terminal, found)
+        if len(found) < 2:
+            terminal.renderer.print_note(message("notes", "database-only-machine"))
+
+    terminal.emit(MachineList(found), render)
+
+
+@machines.command("remove")
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Don’t ask. A script needs it.")
+@pass_terminal
+def remove_machine(terminal: Terminal, name: str, yes: bool) -> None:
+    """Remove a machine that no longer uses the database.
+
+    Its destinations are removed, and its users’ access. To keep it from reading the database,
+    replace the encryption key, and the password of the database’s role.
+
+    \b
+    Examples:
+      zoho-wizard database machines remove web2
+      zoho-wizard database machines remove web2 --yes --json
+    """
+    store = terminal.services.store
+    count = next((each.destinations for each in store.machines.all() if each.name == name), 0)
+    if not yes:
+        details = {"name": name, "destinations": str(count or "")}
+        terminal.confirm(message("prompts", "remove-machine", **details), option="--yes")
+    store.machines.remove(name)
+    terminal.emit(
+        RemovedMachine(name),
+        lambda: terminal.renderer.print_success(message("notes", "machine-removed", name=name)),
+    )
 
 
 @database.command("export-key")

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -225,32 +226,42 @@ def list_destinations(terminal: Terminal, name: str | None) -> None:
     """List destinations.
 
     It shows what was configured and delivered. `destination status` reads what each destination
-    has now. Without NAME, it lists the destinations of all connections.
+    has now. Without NAME, it lists the destinations of all connections. Those on other machines
+    that share the database are listed, too. Only commands there change them.
 
     \b
     Examples:
       zoho-wizard destination list
       zoho-wizard destination list crm --json
     """
-    found = _find_destinations(terminal, name)
+    store = terminal.services.store
+    if name is not None:
+        store.connections.get(name)
+    own, elsewhere = store.destinations.all(name), store.destinations.elsewhere(name)
 
     def render() -> None:
-        columns = ("Destination", "Connection", "Profile", "Delivered", "Reload command")
+        columns = ["Destination", "Connection", "Profile", "Delivered", "Reload command"]
         rows = [
-            (
+            [
                 _target_text(each),
                 each.connection,
                 each.profile,
                 terminal.format_time(each.delivered_at),
                 each.reload_command or "none",
-            )
-            for each in found
+            ]
+            for each in (*own, *elsewhere)
         ]
+        if elsewhere:
+            machines = [*["this machine"] * len(own), *(each.machine_name for each in elsewhere)]
+            columns.append("Machine")
+            rows = [[*row, machine] for row, machine in zip(rows, machines, strict=True)]
         terminal.renderer.print_records(columns, rows)
-        if not found:
+        if not rows:
             _print_no_destinations(terminal, name)
 
-    terminal.emit(DestinationList(tuple(_details(terminal, each) for each in found)), render)
+    details = [_details(terminal, each) for each in own]
+    details += [replace(_details(terminal, e), machine=e.machine_name) for e in elsewhere]
+    terminal.emit(DestinationList(tuple(details)), render)
 
 
 @destination.command("status")
@@ -506,7 +517,7 @@ def _print_no_destinations(terminal: Terminal, name: str | None) -> None:
 def _find_destinations(
     terminal: Terminal, name: str | None, target: str | None = None
 ) -> list[Destination]:
-    """The destinations of a connection, or of all; those at `target` if it is given.
+    """The destinations here of a connection, or of all; those at `target` if it is given.
 
     Raises ``unknown-connection``, ``unknown-destination``.
     """
@@ -561,6 +572,7 @@ def _details(
         delivered_at=stored.delivered_at,
         reloaded_at=stored.reloaded_at,
         error=terminal.error_report(failure or stored.failure, stored.connection),
+        machine=None,
     )
 
 

@@ -194,6 +194,7 @@ def _run_checks(
         return until <= deadline
 
     terminal.services.record_served_tokens()
+    terminal.services.reauthorization.deliver_overdue()
     terminal.services.reauthorization.revoke_replaced_tokens()
 
     def notify_certain(found: CheckRun) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from datetime import datetime
 from importlib import resources
 from importlib.metadata import version
@@ -16,6 +17,7 @@ from click.shell_completion import get_completion_class
 from wizard import files, zoho
 from wizard.cli.commands.connections import destination_problems, print_no_connections
 from wizard.cli.results.connections import caution_of
+from wizard.cli.results.destinations import MachineReport, machine_reports
 from wizard.cli.results.installation import (
     CompletionScript,
     KeyStatus,
@@ -104,6 +106,9 @@ def _collect_metrics(terminal: Terminal, output: Path | None) -> Metrics:
 def _print_status(terminal: Terminal, found: Status) -> None:
     renderer = terminal.renderer
     renderer.print_facts(_status_facts(found, terminal.clock()))
+    if len(found.machines) > 1:
+        renderer.print_heading("Machines")
+        print_machines(terminal, found.machines)
     if found.key is None:
         print_no_connections(terminal)
         return
@@ -122,6 +127,17 @@ def _print_status(terminal: Terminal, found: Status) -> None:
         renderer.print_success(message("notes", "works-unattended"))
         for name, value in found.unattended.items():
             renderer.print_command(f"{name}={value}")
+
+
+def print_machines(terminal: Terminal, machines: Iterable[MachineReport]) -> None:
+    """Print a table of machines."""
+    now = terminal.services.clock()
+    rows = []
+    for each in machines:
+        seen = "this machine" if each.is_this_one else format_age(each.last_seen_at, now)
+        rows.append((each.name, seen, str(each.destinations), str(each.outdated_destinations)))
+    columns = ("Machine", "Last seen", "Destinations", "Out of date")
+    terminal.renderer.print_table(columns, rows)
 
 
 def _collect_status(terminal: Terminal, unattended: bool) -> Status:
@@ -162,6 +178,8 @@ def _status_in(services: Services) -> dict[str, Any]:
     failed = store.monitoring.notify_failure()
     observed = services.observer.observe()
     age = observed.last_backup_at and observed.at - observed.last_backup_at
+    machines = store.machines.all()
+    names = {each.id: each.name for each in machines}
     return {
         "database": store.database.path,
         "key": KeyStatus(
@@ -171,8 +189,11 @@ def _status_in(services: Services) -> dict[str, Any]:
             tuple(key_storage.stronger_options),
         ),
         "last_backup_at": observed.last_backup_at,
+        "last_backup_on": names.get(store.installation.backed_up_on() or ""),
         "backup_age_seconds": int(age.total_seconds()) if age else None,
         "last_checked_at": observed.last_checked_at,
+        "last_checked_on": names.get(store.monitoring.last_check()[1] or ""),
+        "machines": machine_reports(machines),
         "notify_program": target_name(store.monitoring.notify_command()) or None,
         "notify_failed_at": failed.at if failed else None,
         "notify_failure": error_report(explain(failed.failure)) if failed else None,
@@ -208,6 +229,9 @@ def _status_in(services: Services) -> dict[str, Any]:
 def _status_facts(found: Status, now: datetime) -> list[tuple[str, str]]:
     key = found.key
     is_live = found.zoho_instance == "live"
+    is_alone = len(found.machines) < 2
+    backup_on = "" if is_alone else found.last_backup_on or ""
+    checked_on = "" if is_alone else found.last_checked_on or ""
     return [
         ("Version", found.version),
         ("User", found.user),
@@ -226,8 +250,8 @@ def _status_facts(found: Status, now: datetime) -> list[tuple[str, str]]:
         ),
         ("Access", message("access-check", found.access_check)),
         ("Redirect URI", found.redirect_uri),
-        ("Last backup", _last_backup_text(found.last_backup_at, now)),
-        ("Last monitor check", _last_check_text(found.last_checked_at, now)),
+        ("Last backup", _last_backup_text(found.last_backup_at, now, backup_on)),
+        ("Last monitor check", _last_check_text(found.last_checked_at, now, checked_on)),
         ("Notifications", found.notify_program or _status_text("no-notifications")),
         ("Moved away", _time_text(found.deactivated_at, now)),
         ("Connections", str(found.connections)),
@@ -254,14 +278,17 @@ def _time_text(at: datetime | None, now: datetime) -> str:
     return "" if at is None else format_time(at, now)
 
 
-def _last_check_text(at: datetime | None, now: datetime) -> str:
-    return _status_text("never-checked") if at is None else format_age(at, now)
+def _last_check_text(at: datetime | None, now: datetime, machine: str) -> str:
+    if at is None:
+        return _status_text("never-checked")
+    return _status_text("on-machine", text=format_age(at, now), machine=machine)
 
 
-def _last_backup_text(at: datetime | None, now: datetime) -> str:
+def _last_backup_text(at: datetime | None, now: datetime, machine: str) -> str:
     if at is None:
         return _status_text("never-backed-up")
-    return f"{format_age(at, now)}, {format_time(at, now)}"
+    text = f"{format_age(at, now)}, {format_time(at, now)}"
+    return _status_text("on-machine", text=text, machine=machine)
 
 
 def run_unattended(terminal: Terminal) -> dict[str, str]:

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -283,9 +283,18 @@ def _issue(
     token = tokens.access_token(
         name, min_ttl=min_ttl, force_refresh=force_refresh, rejected=rejected
     )
+    if terminal.services.store.database.is_shared:
+        terminal.defer(partial(_deliver_overdue, terminal, name))
     access = tokens.api_access(name)
     document = token_document(token, access, terminal.services.clock())
     return IssuedToken(token.value, token.generation, document, access_variables(access))
+
+
+def _deliver_overdue(terminal: Terminal, name: str) -> None:
+    """Deliver to the destinations here what another machine re-authorized."""
+    with suppress(WizardError):  # the program has its token
+        if terminal.services.store.destinations.overdue(name):  # else nothing more is loaded
+            terminal.services.reauthorization.deliver_overdue(name)
 
 
 def _copied_token(terminal: Terminal, name: str, min_ttl: int | None) -> IssuedToken | None:

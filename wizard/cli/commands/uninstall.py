@@ -32,7 +32,7 @@ from wizard.vault import NEW_KEY_SUFFIX, Keyring, KeyringUnavailable
 
 DATA = (
     "wizard.db*", "tokens", "locks", "socket*", "shared", "served", "browser", "browser.kept",
-    "without-key-*", "shared-store", "simulator.json", "simulator",
+    "without-key-*", "shared-store", "machine", "simulator.json", "simulator",
 )  # fmt: skip
 """What the data directory contains, as patterns. It may contain files of the user, too."""
 CONFIGURATION = ("key", "key.new", "database-url", "remote", "simulator")

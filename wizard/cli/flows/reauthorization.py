@@ -292,6 +292,9 @@ def print_results(terminal: Terminal, items: Sequence[ReauthorizationItem]) -> N
     if ends:
         details = {"count": str(len(ends)), "at": terminal.format_time(min(ends))}
         terminal.renderer.print_note(message("notes", "replaced-tokens-end", **details))
+    if machines := sorted({each for item in items for each in item.undelivered_machines}):
+        text = message("notes", "undelivered-machines", machines=", ".join(machines))
+        terminal.renderer.print_note(text)
     for item in items:
         if item.failure is not None and item.state is not ItemState.SKIPPED:
             terminal.renderer.print_explanation(terminal.explain(item.failure, item.connection))
@@ -324,6 +327,7 @@ def item_result(terminal: Terminal, item: ReauthorizationItem) -> ReauthorizedCo
             for each in store.destinations.all(item.connection)
         ),
         revoke_at=item.revoke_at,
+        undelivered_machines=item.undelivered_machines,
         error=terminal.error_report(item.failure, item.connection),
     )
 

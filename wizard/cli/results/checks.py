@@ -92,6 +92,9 @@ class ReauthorizedConnection:
     destinations: tuple[DeliveredDestination, ...]
     revoke_at: datetime | None
     """When the replaced refresh token is revoked."""
+    undelivered_machines: tuple[str, ...]
+    """Other machines that share the database, whose destinations don’t have the new
+    authorization yet."""
     error: ErrorReport | None
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from wizard.cli.results.destinations import DestinationProblem
+from wizard.cli.results.destinations import DestinationProblem, MachineReport
 from wizard.model import Account, Event, Explanation, Organization, StepState
 from wizard.model.states import (
     Activity,
@@ -83,7 +83,9 @@ class ConnectionList:
     last_checked_at: datetime | None
     """When all connections were last checked by `monitor`."""
     destination_problems: tuple[DestinationProblem, ...]
-    """Destinations whose programs may not use the current authorization."""
+    """Destinations on this machine whose programs may not use the current authorization."""
+    outdated_machines: tuple[MachineReport, ...] = ()
+    """Other machines that share the database, with destinations that don’t have it."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Results of `destination`, `deliver` and `access`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,6 +8,7 @@ from wizard.model.states import (
     DestinationState,
 )
 from wizard.serialization import ErrorReport
+from wizard.store import Machine
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class DestinationDetails:
     """When the reload command succeeded after that; null: it isn't known to be in use."""
     error: ErrorReport | None
     """Why the last delivery, or the reload after it, failed."""
+    machine: str | None
+    """The machine that it’s on, if another one: only commands there deliver to it."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,33 @@ class DestinationProblem:
 
 
 @dataclass(frozen=True)
+class MachineReport:
+    """One of the machines that share a database."""
+
+    name: str
+    is_this_one: bool
+    last_seen_at: datetime
+    """When it last wrote to the database."""
+    destinations: int
+    outdated_destinations: int
+    """How many of them don’t have the current authorization."""
+
+
+def machine_reports(machines: Iterable[Machine]) -> tuple[MachineReport, ...]:
+    """Machines as scripts read them."""
+    return tuple(
+        MachineReport(
+            each.name,
+            each.is_here,
+            each.last_seen_at,
+            each.destinations,
+            each.outdated_destinations,
+        )
+        for each in machines
+    )
+
+
+@dataclass(frozen=True)
 class RemovedDestination:
     """The result of `destination remove`."""
 
@@ -174,6 +204,8 @@ class AccessEntry:
     """Their name when they were added."""
     uid: int
     created_at: datetime
+    machine: str | None
+    """The machine that they’re a user of, if another one."""
 
 
 @dataclass(frozen=True)

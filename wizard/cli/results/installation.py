@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from wizard.cli.results.connections import Caution, ConnectionVerification
-from wizard.cli.results.destinations import DestinationProblem
+from wizard.cli.results.destinations import DestinationProblem, MachineReport
 from wizard.serialization import ErrorReport
 
 
@@ -193,7 +193,13 @@ class Status:
     has_pages: bool
     """Whether it serves the web app, too."""
     last_backup_at: datetime | None = None
+    last_backup_on: str | None = None
+    """The machine that wrote it, if the database is shared."""
     last_checked_at: datetime | None = None
+    last_checked_on: str | None = None
+    """The machine whose monitor checked the connections, if the database is shared."""
+    machines: tuple[MachineReport, ...] = ()
+    """Those that share the database."""
     notify_program: str | None = None
     notify_failed_at: datetime | None = None
     notify_failure: ErrorReport | None = None
@@ -238,6 +244,22 @@ class DatabaseInUse:
     """Its tables were created."""
     key: str
     """Where this machine keeps the key: the path of a file, or the name of a keyring."""
+    machine: str
+    """The name of this machine."""
+
+
+@dataclass(frozen=True)
+class MachineList:
+    """The result of `database machines`; empty if the database isn’t shared."""
+
+    machines: tuple[MachineReport, ...]
+
+
+@dataclass(frozen=True)
+class RemovedMachine:
+    """The result of `database machines remove`."""
+
+    name: str
 
 
 @dataclass(frozen=True)
