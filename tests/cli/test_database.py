@@ -1,6 +1,7 @@
 """``database``: two machines with one PostgreSQL database, as their operator sets them up."""
 
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -261,3 +262,21 @@ def test_the_next_token_of_a_machine_delivers_what_the_other_one_reauthorized(
     assert new in env.read_text()
     assert shell.simulator.world.grants.refresh_tokens[replaced].invalidation_reason
     assert not result(shell.run("list", "--json"))["outdated_machines"]
+
+
+def test_of_two_monitors_one_checks_and_the_other_one_takes_over_when_it_is_killed(
+    shell: Shell, two_machines: str
+) -> None:
+    def check_on_second() -> tuple[int, bool]:
+        found = result(run_on_second(shell, "monitor", "--once", "--json"))
+        return found["checked"], found["is_of_connections"]
+
+    running = shell.start("monitor", "--json")
+    assert json.loads(running.read_stdout_line())["checked"] == 1
+    assert check_on_second() == (0, False)
+    shell.simulator.controls.advance(3600)
+    assert check_on_second() == (0, False)
+    running.finish(signal.SIGKILL)
+    assert check_on_second() == (1, True)
+    status = result(shell.run("status", "--json"))
+    assert (status["last_checked_on"], status["last_backup_on"]) == ("web2", None)

@@ -1,4 +1,7 @@
-"""Check all connections, and notify once of each failure and once when everything works again."""
+"""Check all connections, and notify once of each failure and once when everything works again.
+
+Of machines that share a store, one checks the connections, and each its own destinations.
+"""
 
 import logging
 import threading
@@ -26,6 +29,7 @@ from wizard.monitoring.notifications import (
 )
 from wizard.serialization import to_json_value
 from wizard.store import ConnectionOverview, Store
+from wizard.store.installation import machine_of
 from wizard.tokens.cached_tokens import ConnectionLocks
 
 log = logging.getLogger(__name__)
@@ -45,6 +49,9 @@ class CheckRun:
     at: datetime
     results: tuple[CheckResult, ...]
     incidents: tuple[Incident, ...]
+    is_of_connections: bool = True
+    """False: only the destinations here were checked, because another machine checks the
+    connections."""
 
     @property
     def is_healthy(self) -> bool:
@@ -83,6 +90,18 @@ class MonitoringService:
         """The connections that were ever authorized and aren't revoked, by name."""
         return [row.connection.name for row in self._store.overviews.all() if _is_monitored(row)]
 
+    def check_destinations(self) -> CheckRun:
+        """Check only the destinations here."""
+        return replace(self._with_destinations(self.check_run_of(())), is_of_connections=False)
+
+    def was_checked_elsewhere(self, max_age: timedelta) -> bool:
+        """Whether another machine checked all connections within `max_age`."""
+        if not self._store.database.is_shared:
+            return False
+        at, machine = self._store.monitoring.last_check()
+        is_other = machine not in (None, self._store.database.machine_id)
+        return is_other and at is not None and self._clock() - at < max_age
+
     def run_checks(
         self,
         names: Sequence[str] | None = None,
@@ -101,9 +120,11 @@ class MonitoringService:
         check_run = self.check_run_of(
             self._checks.check(names, wait=wait, on_result=on_result, so_far=so_far)
         )
-        problems = self._delivery.problems() if is_of_all else ()
-        incidents = (*check_run.incidents, *self._incidents.of_destinations(problems))
-        return replace(check_run, incidents=incidents)
+        return self._with_destinations(check_run) if is_of_all else check_run
+
+    def _with_destinations(self, check_run: CheckRun) -> CheckRun:
+        of_destinations = self._incidents.of_destinations(self._delivery.problems())
+        return replace(check_run, incidents=(*check_run.incidents, *of_destinations))
 
     def check_run_of(self, results: Sequence[CheckResult]) -> CheckRun:
         """The check with these results and their incidents."""
@@ -124,7 +145,8 @@ class MonitoringService:
         with self._lock(_LOCK_TIMEOUT_SECONDS):
             notified = self._store.monitoring.notified()
             rejected = {mark for mark in notified if self._is_still_rejected(mark)}
-            is_healthy = check_run.is_healthy and not rejected
+            kept = rejected | self._marks_of_others(notified, check_run)
+            is_healthy = check_run.is_healthy and not kept
             notifications = new_notifications(
                 check_run.incidents, notified, check_run.at, reminder_interval
             )
@@ -137,8 +159,9 @@ class MonitoringService:
             failures = self._send(notifications)
             self._store.monitoring.record_check(
                 check_run.at,
-                rejected | _ongoing_marks(check_run, notified),
+                kept | _ongoing_marks(check_run, notified),
                 is_settled=is_healthy and not failures,
+                is_of_connections=check_run.is_of_connections,
             )
             return failures
 
@@ -214,6 +237,12 @@ class MonitoringService:
             and grant.state is GrantState.NEEDS_REAUTHORIZATION
             and _mark(grant) == mark
         )
+
+    def _marks_of_others(self, notified: Iterable[str], check_run: CheckRun) -> set[str]:
+        """The marks that other machines check: those of their destinations, and those of
+        connections unless `check_run` is of them."""
+        mine = {self._store.database.machine_id, *([""] if check_run.is_of_connections else [])}
+        return {mark for mark in notified if machine_of(mark) not in mine}
 
     def _related_connections(self, grant: Grant) -> list[str]:
         """The verified connections of the grant's account."""

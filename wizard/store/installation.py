@@ -148,17 +148,26 @@ class MonitoringRepository(Repository):
         with self.database.read() as c:
             return c.scalar(select(_INSTALLATION.c.all_clear_due_since)) is not None
 
-    def record_check(self, at: datetime, still: Iterable[str], *, is_settled: bool) -> None:
-        """Record a check of all connections. Of the reported marks, keep those in `still`.
-        `is_settled`: everything works and an all-clear, if due, has arrived."""
-        here = self.database.machine_id
+    def record_check(
+        self,
+        at: datetime,
+        still: Iterable[str],
+        *,
+        is_settled: bool,
+        is_of_connections: bool = True,
+    ) -> None:
+        """Record a check of all connections, or only of the destinations here. Of the reported
+        marks, keep those in `still`. `is_settled`: everything works and an all-clear, if due, has
+        arrived."""
+        values: dict[str, object] = {}
+        if is_of_connections:
+            values = {"last_checked_at": at, "last_checked_on": self.database.machine_id}
+        if is_settled:
+            values["all_clear_due_since"] = None
         with self.database.write() as c:
             kept = set(still)
             notified = {mark: when for mark, when in _notified(c).items() if mark in kept}
-            values = {"last_checked_at": at, "last_checked_on": here, "notified": notified}
-            c.execute(update(_INSTALLATION).values(values))
-            if is_settled:
-                c.execute(update(_INSTALLATION).values(all_clear_due_since=None))
+            c.execute(update(_INSTALLATION).values(notified=notified, **values))
 
     def record_notified(self, marks: Iterable[str], at: datetime) -> None:
         """Record that a notification with these marks has arrived. One without marks is an

@@ -77,6 +77,13 @@ class ConnectionLocks:
         code, key = "notification-under-way", ":notifications"
         return self._hold(key, "", code, timeout_seconds, about=name)
 
+    def monitoring(self) -> AbstractContextManager[None]:
+        """Hold the lock for checking all connections regularly; raises ``monitored-elsewhere`` at
+        once if another process on any machine has it. There is none in a local store."""
+        return self._database.shared_lock(
+            ":monitoring", lambda: refusal("monitored-elsewhere", ""), 0, lambda: False
+        )
+
     @contextmanager
     def _hold(
         self,

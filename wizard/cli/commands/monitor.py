@@ -5,6 +5,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -25,7 +26,7 @@ from wizard.errors import WizardError, fail, message
 from wizard.model import Failure
 from wizard.monitoring.notifications import DEFAULT_REMINDER_INTERVAL, resolve_target, target_name
 from wizard.monitoring.service import CheckRun
-from wizard.timefmt import format_duration_option
+from wizard.timefmt import format_age, format_duration_option
 from wizard.transport import webhook
 
 MIN_INTERVAL = timedelta(minutes=10)
@@ -122,10 +123,10 @@ def monitor(
     if tested:
         _test(terminal)
         return
-    with stop_signals() as stop_event:
-        code = _run_checks(terminal, heartbeat, every, remind, stop_event)
+    with stop_signals() as stop_event, ExitStack() as turn:
+        code = _run_checks(terminal, heartbeat, every, remind, stop_event, turn, once)
         while not once and not stop_event.wait(_next_delay_seconds(every)):
-            _run_checks(terminal, heartbeat, every, remind, stop_event)
+            _run_checks(terminal, heartbeat, every, remind, stop_event, turn, once)
     raise Exit(code if once else 0)
 
 
@@ -180,9 +181,11 @@ def _run_checks(
     every: timedelta,
     remind: timedelta,
     stop_event: threading.Event,
+    turn: ExitStack,
+    once: bool,
 ) -> int:
     """Check once and notify; return the exit code. Certain failures are reported before the check
-    waits for Zoho's rate limits."""
+    waits for Zoho's rate limits. `turn` has the lock of the machine that checks the connections."""
     service, store = terminal.services.monitoring, terminal.services.store
     store.require_active()
     deadline = terminal.clock() + every * MAX_WAIT_SHARE
@@ -200,13 +203,31 @@ def _run_checks(
     def notify_certain(found: CheckRun) -> None:
         _notify(terminal, lambda: service.notify_certain(found))
 
-    check_run = service.run_checks(wait=wait, before_wait=notify_certain)
-    store.require_active()  # otherwise, all checks failed since then
+    if _is_our_turn(terminal, turn, every, once):
+        check_run = service.run_checks(wait=wait, before_wait=notify_certain)
+        store.require_active()  # otherwise, all checks failed since then
+    else:
+        check_run = service.check_destinations()
     _print_check_run(terminal, check_run)
     codes = _notify(terminal, lambda: service.notify(check_run, remind))
-    if heartbeat and check_run.is_healthy and check_run.results:
+    has_checked = check_run.results or not check_run.is_of_connections
+    if heartbeat and check_run.is_healthy and has_checked:
         codes += _notify(terminal, lambda: _send_heartbeat(terminal, heartbeat))
     return most_severe([*codes, *(each.explanation.exit_code for each in check_run.incidents)])
+
+
+def _is_our_turn(terminal: Terminal, turn: ExitStack, every: timedelta, once: bool) -> bool:
+    """Whether this machine checks the connections, so that no other one that shares the store does:
+    it gets the lock, and keeps it until the next time. Timers keep no lock in between, so the last
+    check counts."""
+    turn.close()  # the lock may be lost, as after a restart of the server
+    try:
+        turn.enter_context(terminal.services.locks.monitoring())
+    except WizardError as error:
+        if error.failure.code != "monitored-elsewhere":
+            raise
+        return False
+    return not (once and terminal.services.monitoring.was_checked_elsewhere(every))
 
 
 def _notify(terminal: Terminal, act: Callable[[], Sequence[Failure]]) -> list[int]:
@@ -224,8 +245,9 @@ def _notify(terminal: Terminal, act: Callable[[], Sequence[Failure]]) -> list[in
 
 def _print_check_run(terminal: Terminal, check_run: CheckRun) -> None:
     incidents = tuple(incident_report(each) for each in check_run.incidents)
+    of_connections = check_run.is_of_connections
     terminal.emit_event(
-        MonitorCheck(check_run.at, len(check_run.results), incidents),
+        MonitorCheck(check_run.at, len(check_run.results), incidents, of_connections),
         lambda: _render_check_run(terminal, check_run),
     )
 
@@ -233,7 +255,14 @@ def _print_check_run(terminal: Terminal, check_run: CheckRun) -> None:
 def _render_check_run(terminal: Terminal, check_run: CheckRun) -> None:
     renderer = terminal.renderer
     print_incidents(renderer, check_run.incidents, terminal.clock())
-    if not check_run.results:
+    if not check_run.is_of_connections:
+        store = terminal.services.store
+        at, machine = store.monitoring.last_check()
+        by, age = store.machines.others().get(machine or "", ""), ""
+        if at and by:
+            age = format_age(at, terminal.services.clock())
+        renderer.print_note(message("notes", "monitored-elsewhere", machine=by, age=age))
+    elif not check_run.results:
         print_no_connections(terminal)
     elif check_run.is_healthy:
         details = {"at": terminal.format_time(check_run.at), "count": str(len(check_run.results))}

@@ -46,6 +46,9 @@ class MonitorCheck:
     at: datetime
     checked: int
     incidents: tuple[IncidentReport, ...]
+    is_of_connections: bool
+    """False: only the destinations on this machine were checked, because another process, mostly on
+    another machine that shares the database, checks the connections."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,113 @@
+"""The monitors of machines that share a store: one checks the connections, and each its own
+destinations."""
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from support.delivery import deliver
+from support.harness import ANNA, Harness, settings_of_machine
+from support.records import raises_failure
+
+from wizard.monitoring.service import CheckRun
+from wizard.services import Services
+
+
+@pytest.fixture
+def database_url(postgresql_url: str) -> str:
+    return postgresql_url
+
+
+@pytest.fixture
+def other(harness: Harness, database_url: str) -> Iterator[Harness]:
+    """A second machine; the first has a verified connection, and notifications go to a file."""
+    harness.add_verified_connection()
+    command = f"sh -c 'cat >> {harness.directory}/notified'"
+    harness.services.store.monitoring.set_notify_command(command)
+    settings = settings_of_machine(harness, "other", database_url)
+    with Services.open(settings, harness.simulator.clock) as services:
+        yield Harness(services, harness.simulator, harness.directory / "other")
+
+
+def notified(harness: Harness) -> list[tuple[str, str]]:
+    """The event and the code of each notification so far."""
+    file = harness.directory / "notified"
+    lines = file.read_text("utf-8").splitlines() if file.exists() else []
+    return [(each["event"], each["code"]) for each in map(json.loads, lines)]
+
+
+def notify(machine: Harness, check_run: CheckRun) -> None:
+    assert machine.services.monitoring.notify(check_run) == ()
+
+
+def test_one_machine_at_a_time_has_the_lock_for_checking(harness: Harness, other: Harness) -> None:
+    with (
+        harness.services.locks.monitoring(),
+        raises_failure("monitored-elsewhere"),
+        other.services.locks.monitoring(),
+    ):
+        pass
+    with other.services.locks.monitoring():
+        pass
+
+
+def test_what_one_machine_notified_of_stays_until_that_machine_finds_it_solved(
+    harness: Harness, other: Harness
+) -> None:
+    target = other.directory / "app.env"
+    deliver(other, "dotenv", target)
+    content = target.read_bytes()
+    target.unlink()
+    of_destination = ("incident", "destination-not-current")
+    notify(other, other.services.monitoring.check_destinations())
+    assert notified(harness) == [of_destination]
+    for _ in range(2):
+        assert harness.services.monitoring.run_checks().is_healthy
+        notify(harness, harness.services.monitoring.run_checks())
+        notify(other, other.services.monitoring.check_destinations())
+    assert notified(harness) == [of_destination], "neither again, nor an all-clear"
+    target.write_bytes(content)
+    notify(other, other.services.monitoring.check_destinations())
+    assert notified(harness) == [of_destination, ("all-well", "all-well")]
+
+
+def test_the_check_of_destinations_forgets_no_failed_connection(
+    harness: Harness, other: Harness
+) -> None:
+    harness.controls.change_password(ANNA)
+    harness.advance(hours=1)
+    notify(harness, harness.services.monitoring.run_checks())
+    before = notified(harness)
+    assert len(before) == 1
+    notify(other, other.services.monitoring.check_destinations())
+    assert notified(harness) == before
+
+
+def test_a_timer_leaves_the_checks_to_the_machine_that_made_the_last_one(
+    harness: Harness, other: Harness
+) -> None:
+    hour = timedelta(hours=1)
+    assert not other.services.monitoring.was_checked_elsewhere(hour)
+    notify(harness, harness.services.monitoring.run_checks())
+    assert other.services.monitoring.was_checked_elsewhere(hour)
+    assert not harness.services.monitoring.was_checked_elsewhere(hour)
+    notify(other, other.services.monitoring.check_destinations())
+    assert not harness.services.monitoring.was_checked_elsewhere(hour), "it wasn't of connections"
+    harness.advance(hours=1)
+    assert not other.services.monitoring.was_checked_elsewhere(hour)
+
+
+def test_the_problems_of_a_removed_machine_prevent_no_all_clear(
+    harness: Harness, other: Harness
+) -> None:
+    target = other.directory / "app.env"
+    deliver(other, "dotenv", target)
+    target.unlink()
+    notify(other, other.services.monitoring.check_destinations())
+    store = harness.services.store
+    (name,) = store.machines.others().values()
+    store.machines.remove(name)
+    assert store.monitoring.notified() == {}
+    notify(harness, harness.services.monitoring.run_checks())
+    assert notified(harness)[1:] == [("all-well", "all-well")]
