@@ -178,7 +178,7 @@ def test_everything_moves_to_the_shared_database_and_back(
     again = shell.run("database", "migrate", empty_url, "--yes", "--json")
     assert json.loads(again.stdout)["target"] == moved["target"]
     answered = shell.run_in_terminal(
-        "database", "migrate", "local", replies=[("Other machines lose their connections.", "y")]
+        "database", "migrate", "local", replies=[("Other machines lose their connections", "y")]
     )
     assert answered.exit_code == 0, answered.stdout
     assert "wizard.db" in json.loads(shell.run("status", "--json").stdout)["database"]

@@ -126,8 +126,9 @@ def migrate_database(terminal: Terminal, target: str, dry_run: bool, yes: bool) 
     """Move everything to a shared database, or back.
 
     URL is an empty PostgreSQL database. With `local`, everything moves from the shared database
-    to this machine, and other machines lose their connections. The key stays, and the old
-    database is deactivated. If the command is interrupted, nothing is lost: run it again.
+    to this machine, and other machines lose their connections and destinations. The key stays,
+    and the old database is deactivated. If the command is interrupted, nothing is lost: run it
+    again.
 
     \b
     Examples:
