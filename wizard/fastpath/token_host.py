@@ -34,6 +34,8 @@ END_TIMEOUT_SECONDS = 10.0
 """How long ``ssh`` may take to end after its answer."""
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
 """No more is read from a host: thousands of connections need less."""
+MAX_ERRORS_BYTES = 65536
+"""The same for what it or ``ssh`` writes to stderr."""
 _CHUNK_BYTES = 65536
 _MAX_DIRECTORY_BYTES = 49
 """A socket's path has at most 107 bytes, of which ssh needs 58: a slash, 40 for the name, and 17
@@ -233,10 +235,11 @@ def _run_ssh(
     port = ["-p", host.port] if host.port else []
     options = [f"-o{each}" for each in (*_OPTIONS, *_sharing(directory))]
     environment = {name: e for name, e in environ.items() if not name.startswith("ZOHO_")}
-    # The connection that is kept open may keep stderr open, too, so its end isn't waited for. Its
-    # pipe limits it: where that is full, ssh waits until it is ended.
+    # The connection that is kept open may keep stderr open, too, so its end isn't waited for.
     reader, writer = os.pipe()
-    output = bytearray()
+    os.set_blocking(reader, False)
+    output, errors = bytearray(), bytearray()
+    end = time.monotonic() + ANSWER_TIMEOUT_SECONDS
     try:
         with subprocess.Popen(  # noqa: S603 - no shell; the address and the line are checked
             ["ssh", *options, *port, "--", host.destination, line],  # noqa: S607 - the user's
@@ -248,8 +251,10 @@ def _run_ssh(
             reading = threading.Thread(target=_read, args=(ssh.stdout, output), daemon=True)
             reading.start()
             _write(ssh.stdin, given)
-            reading.join(ANSWER_TIMEOUT_SECONDS)
-            if len(output) > MAX_ANSWER_BYTES:
+            while reading.is_alive() and len(errors) <= MAX_ERRORS_BYTES and time.monotonic() < end:
+                reading.join(POLL_INTERVAL_SECONDS)
+                errors += _read_available(reader)
+            if len(output) > MAX_ANSWER_BYTES or len(errors) > MAX_ERRORS_BYTES:
                 ssh.kill()
                 return "token-host-without-wizard"
             try:
@@ -257,11 +262,7 @@ def _run_ssh(
             except subprocess.TimeoutExpired:
                 ssh.kill()
                 return "token-host-unreachable"
-        os.set_blocking(reader, False)
-        try:
-            errors = os.read(reader, _CHUNK_BYTES)
-        except BlockingIOError:
-            errors = b""
+        errors += _read_available(reader)
         return ssh.returncode, output, errors.decode("utf-8", "replace")
     except OSError:
         return "ssh-missing"
@@ -280,6 +281,13 @@ def _read(stream: "IO[bytes] | None", output: bytearray) -> None:
             output.extend(chunk)
     except (OSError, ValueError):  # the other thread has closed it
         pass
+
+
+def _read_available(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, _CHUNK_BYTES)
+    except BlockingIOError:
+        return b""
 
 
 def _write(stream: "IO[bytes] | None", given: bytes) -> None:
