@@ -120,6 +120,7 @@ def test_a_directory_that_the_wizard_has_not_used_is_refused(shell: Shell, tmp_p
         "data/simulator/model.bin",
         "data/served",
         "config/key",
+        "config/remote",
         "cache/open-house.html",
     ):
         (tmp_path / "project" / name).parent.mkdir(parents=True, exist_ok=True)

@@ -26,6 +26,7 @@ from wizard.cli.results.installation import Uninstallation, UninstalledPlace
 from wizard.cli.terminal import Terminal, pass_terminal
 from wizard.errors import WizardError, fail, message
 from wizard.fastpath.cipher import load_key
+from wizard.fastpath.token_host import parse_address
 from wizard.local_api import default_shared_directory, find_service
 from wizard.paths import Paths, is_root
 from wizard.vault import NEW_KEY_SUFFIX, Keyring, KeyringUnavailable
@@ -52,10 +53,9 @@ _WHOLE = ("account-*", Path(SYSTEM_HOME).name)
 """Directories in which everything is the wizard's: profiles of the browser, and those of the
 system service."""
 _MARKS = (
-    "wizard.db", "without-key-*", "shared-store", "simulator.json", "key", "database-url", "remote",
-    "token-host",
+    "wizard.db", "without-key-*", "shared-store", "simulator.json", "database-url", "token-host",
 )  # fmt: skip
-"""What shows that the wizard has used a directory."""
+"""What shows that the wizard has used a directory, as a key or the address of a token host does."""
 
 
 @click.command()
@@ -292,11 +292,13 @@ def _directories(paths: Paths) -> Iterable[Path]:
 def _is_mark(path: Path) -> bool:
     if path.name == "simulator":
         return any(map(_is_mark, path.glob("*")))
-    if path.name == "key":
-        try:
+    try:
+        if path.name == "key":
             return bool(load_key(str(path)))
-        except (OSError, ValueError):
-            return False
+        if path.name == "remote":
+            return parse_address(path.read_text("utf-8").strip()) is not None
+    except (OSError, ValueError):
+        return False
     return any(fnmatchcase(path.name, each) for each in _MARKS)
 
 
