@@ -2,14 +2,19 @@
 destinations."""
 
 import json
+import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 
 import pytest
 from support.delivery import deliver
 from support.harness import ANNA, Harness, settings_of_machine
+from support.postgresql import postgresql_server
 from support.records import raises_failure
 
+from wizard.cli.commands import monitor
+from wizard.cli.terminal import Terminal
 from wizard.monitoring.service import CheckRun
 from wizard.services import Services
 
@@ -111,3 +116,28 @@ def test_the_problems_of_a_removed_machine_prevent_no_all_clear(
     assert store.monitoring.notified() == {}
     notify(harness, harness.services.monitoring.run_checks())
     assert notified(harness)[1:] == [("all-well", "all-well")]
+
+
+def test_a_monitor_outlives_a_database_that_cannot_be_reached(
+    harness: Harness, database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    harness.add_verified_connection()
+    terminal = Terminal(harness.services.clock)
+    terminal.settings, terminal.services = harness.services.settings, harness.services
+    name = database_url.partition("@/")[2].partition("?")[0]
+
+    def check(turn: ExitStack) -> str:
+        hour = timedelta(hours=1)
+        with monitor._outlived_outages(terminal):
+            monitor._run_checks(terminal, "", hour, hour, threading.Event(), turn, False)
+        return capsys.readouterr().err
+
+    with ExitStack() as turn:
+        assert "works" in check(turn)
+        server = postgresql_server()
+        server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname"
+        server.execute(f"{ended} = '{name}'")
+        assert "database-unreachable" in check(turn)
+        server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        assert "works" in check(turn)

@@ -223,7 +223,7 @@ def _print_connections(terminal: Terminal, listed: ConnectionList) -> None:
             command="zoho-wizard destination status",
         )
     for machine in listed.outdated_machines:
-        age = format_age(machine.last_seen_at, terminal.services.clock())
+        age = format_age(machine.last_seen_at, terminal.clock())
         count = str(machine.outdated_destinations)
         text = message("notes", "machine-behind", machine=machine.name, age=age, count=count)
         terminal.renderer.print_note(text)

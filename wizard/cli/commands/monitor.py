@@ -4,8 +4,8 @@ import random
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -24,6 +24,7 @@ from wizard.cli.terminal import Exit, Terminal, pass_terminal
 from wizard.delivery import commands
 from wizard.errors import WizardError, fail, message
 from wizard.model import Failure
+from wizard.model.failure import codes_with
 from wizard.monitoring.notifications import DEFAULT_REMINDER_INTERVAL, resolve_target, target_name
 from wizard.monitoring.service import CheckRun
 from wizard.timefmt import format_age, format_duration_option
@@ -126,7 +127,8 @@ def monitor(
     with stop_signals() as stop_event, ExitStack() as turn:
         code = _run_checks(terminal, heartbeat, every, remind, stop_event, turn, once)
         while not once and not stop_event.wait(_next_delay_seconds(every)):
-            _run_checks(terminal, heartbeat, every, remind, stop_event, turn, once)
+            with _outlived_outages(terminal):
+                _run_checks(terminal, heartbeat, every, remind, stop_event, turn, once)
     raise Exit(code if once else 0)
 
 
@@ -214,6 +216,17 @@ def _run_checks(
     if heartbeat and check_run.is_healthy and has_checked:
         codes += _notify(terminal, lambda: _send_heartbeat(terminal, heartbeat))
     return most_severe([*codes, *(each.explanation.exit_code for each in check_run.incidents)])
+
+
+@contextmanager
+def _outlived_outages(terminal: Terminal) -> Iterator[None]:
+    """Print that the database can't be reached. The next check tries again."""
+    try:
+        yield
+    except WizardError as error:
+        if error.failure.code not in codes_with("database_away"):
+            raise
+        terminal.renderer.print_explanation(terminal.explain(error.failure))
 
 
 def _is_our_turn(terminal: Terminal, turn: ExitStack, every: timedelta, once: bool) -> bool:
