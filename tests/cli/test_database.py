@@ -53,7 +53,7 @@ def test_a_second_machine_with_the_key_prints_the_token_of_the_first(
     exported = shell.run("database", "export-key", "team.zoho-key", stdin_text=PASSPHRASE)
     assert exported.exit_code == 0, exported.stderr
     use = ("database", "use", empty_url, "--key", str(shell.directory / "team.zoho-key"))
-    used = run_on_second(shell, *use, stdin_text=PASSPHRASE)
+    used = run_on_second(shell, *use, "--json", stdin_text=PASSPHRASE)
     assert used.exit_code == 0, used.stderr
     requests = len(shell.simulator.controls.journal())
     assert run_on_second(shell, "token", "crm").stdout == f"{token}\n"
@@ -61,7 +61,8 @@ def test_a_second_machine_with_the_key_prints_the_token_of_the_first(
 
     refused = run_on_second(shell, "uninstall", "--revoke", "--yes", "--json")
     assert (refused.exit_code, error_code(refused)) == (2, "uninstall-revoke-shared")
-    assert run_on_second(shell, "uninstall", "--yes").exit_code == 0
+    removed = run_on_second(shell, "uninstall", "--yes", "--json")
+    assert json.loads(removed.stdout)["machine"] == json.loads(used.stdout)["machine"]
     assert shell.run("token", "crm").stdout == f"{token}\n"
     assert not Path(shell.directory, "second").exists()
 

@@ -107,6 +107,7 @@ class _Plan:
             (e for e in self._managers if e.scope == "system" and e.installed()), None
         )
         self._user = created_user() if is_root() else ""
+        self._machine: str | None = None
         self.connections, self.destinations = self._read_store()
         self._keyrings = [
             each
@@ -130,6 +131,7 @@ class _Plan:
             self.to_revoke if is_dry_run else self._revoked,
             () if self._revokes else self.connections,
             self.destinations,
+            self._machine,
         )
 
     def carry_out(self) -> None:
@@ -174,6 +176,7 @@ class _Plan:
             return (), ()
         names = [each.name for each in store.connections.all() if store.grants.revocable(each.name)]
         targets = dict.fromkeys(each.target for each in store.destinations.all())
+        self._machine = next((e.name for e in store.machines.all() if e.is_here), None)
         return tuple(names), tuple(targets)
 
     def _revoke(self) -> None:
@@ -362,4 +365,7 @@ def _print_result(terminal: Terminal, result: Uninstallation) -> None:
         names = ", ".join(result.not_revoked)
         renderer.print_note(message("notes", "tokens-still-work", names=names))
     renderer.print_success(message("notes", "uninstalled"))
+    if result.machine:
+        command = f"zoho-wizard database machines remove {result.machine}"
+        renderer.print_note(message("notes", "machine-left"), command=command)
     renderer.print_note(message("notes", "remove-program"), command="pipx uninstall zoho-wizard")

@@ -107,6 +107,9 @@ class Uninstallation:
     """The connections whose refresh tokens still work at Zoho."""
     destinations: tuple[str, ...]
     """The files and commands that keep the credentials that they have."""
+    machine: str | None
+    """The name of this machine in a shared database, which keeps it until another machine removes
+    it."""
 
 
 @dataclass(frozen=True)
