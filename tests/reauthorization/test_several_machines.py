@@ -16,7 +16,7 @@ from support.records import raises_failure
 from wizard.errors import WizardError
 from wizard.model import GrantState
 from wizard.services import Services
-from wizard.store import schema
+from wizard.store import Destination, schema
 
 
 @pytest.fixture
@@ -174,17 +174,6 @@ def test_two_machines_reauthorize_one_connection_at_once(harness: Harness, other
         assert token_of(harness, current) in target.read_text()
 
 
-def test_the_command_token_delivers_what_another_machine_reauthorized(
-    harness: Harness, other: Harness
-) -> None:
-    there = deliver_on(other)
-    reauthorize(harness)
-    assert other.services.store.destinations.overdue("crm") == ("crm",)
-    assert other.services.store.destinations.overdue("nix") == ()
-    assert harness.services.store.destinations.overdue() == ()
-    assert token_of(harness, 1) in there.read_text()
-
-
 def test_a_destination_that_was_moved_to_another_machine_in_the_database_gets_nothing(
     harness: Harness, other: Harness
 ) -> None:
@@ -197,3 +186,18 @@ def test_a_destination_that_was_moved_to_another_machine_in_the_database_gets_no
     with raises_failure("destination-altered"):
         harness.services.delivery.deliver(moved)
     assert there.read_bytes() == before
+
+
+def test_a_restored_destination_gets_the_next_authorization_and_an_undone_one_does_not(
+    harness: Harness, other: Harness, tmp_path: Path
+) -> None:
+    restored, undone = tmp_path / "restored.env", tmp_path / "undone.env"
+    delivery, store = other.services.delivery, other.services.store
+    store.destinations.add(delivery.describe(Destination("crm", "dotenv", str(restored))))
+    delivery.undo(deliver(other, "dotenv", undone))
+    other.services.reauthorization.deliver_overdue()
+    assert not restored.exists(), "nothing replaced its authorization"
+    reauthorize(harness)
+    other.services.reauthorization.deliver_overdue()
+    assert token_of(harness, 2) in restored.read_text()
+    assert not undone.exists()

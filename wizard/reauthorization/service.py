@@ -265,7 +265,7 @@ class ReauthorizationService:
             self._transfer_account(item)
             current = self._store.grants.get(name)
             if current is not None and is_reauthorized(item, current):
-                self._swap.deliver(current)
+                self._swap.deliver(current, self._store.destinations.all(name))
                 if self._store.database.is_shared:
                     self._store.destinations.await_delivery_elsewhere(name, current.generation)
                 with suppress(WizardError):  # `revoke_replaced_tokens` tries again
@@ -275,13 +275,14 @@ class ReauthorizationService:
         """Deliver to the destinations here what re-authorizations on other machines replaced, of
         connection `name` or all, and then revoke what nothing uses anymore. Failures of deliveries
         are in the destinations."""
-        for each in self._store.destinations.overdue(name):
+        overdue = self._store.destinations.overdue
+        for each in dict.fromkeys(destination.connection for destination in overdue(name)):
             # Another process delivers, or the revocation is tried again by `monitor`.
             with suppress(WizardError), self._locks.swap(each, 0):
                 item = self._store.reauthorizations.latest_items([each]).get(each)
                 current = self._store.grants.get(each)
                 if item is not None and current is not None and is_reauthorized(item, current):
-                    self._swap.deliver(current)
+                    self._swap.deliver(current, overdue(each))
                     self._swap.revoke_replaced(current, item.grace_period)
 
     def revoke_replaced_tokens(self) -> None:
@@ -421,13 +422,13 @@ class Swap:
         self._delivery = delivery
         self._clock = clock
 
-    def deliver(self, grant: Grant) -> None:
-        """Deliver the current `grant` to every destination here that doesn't have it yet.
+    def deliver(self, grant: Grant, destinations: Iterable[Destination]) -> None:
+        """Deliver the current `grant` to those of the destinations that don't have it yet.
 
         If that or the reload fails, the destination has the failure. After a failed reload it also
         gets its previous version back, if that grant isn't revoked.
         """
-        for destination in self._store.destinations.all(grant.connection):
+        for destination in destinations:
             if has_current_delivery(destination, grant.generation):
                 continue
             with suppress(WizardError):  # the destination has the failure

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection as DatabaseConnection
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import Row, delete, func, insert, or_, select, update
 
 from wizard.errors import fail
 from wizard.model import Failure
@@ -119,23 +119,24 @@ class DestinationRepository(Repository):
             raise fail("unknown-destination", target=str(destination_id))
         return _destination_from_row(self._vault, row)
 
-    def overdue(self, connection: str | None = None) -> tuple[str, ...]:
-        """The connections, or this one, with a destination here that has an older grant, because
-        another machine replaced it. One whose delivery failed or was undone is left to the user."""
+    def overdue(self, connection: str | None = None) -> tuple[Destination, ...]:
+        """Those of `all` that have an older grant, because another machine replaced it. One whose
+        delivery failed or was undone is left to the user."""
         grants = schema.connections
         behind = (
             _T.c.machine == self.database.machine_id,
-            _T.c.generation.between(1, grants.c.generation - 1),
-            _T.c.previous_generation != grants.c.generation,
+            _T.c.generation < grants.c.generation,
+            or_(_T.c.generation > 0, _T.c.content_sha256 == ""),  # else the first was undone
+            _T.c.previous_generation != grants.c.generation,  # else this one was
             _T.c.failure.is_(None),
         )
         if not self.database.is_shared:
             return ()
-        query = select(_T.c.connection).distinct().join(grants).where(*behind)
+        query = select(*_COLUMNS).join(grants).where(*behind).order_by(_T.c.id)
         if connection is not None:
             query = query.where(_T.c.connection == connection)
         with self.database.read() as c:
-            return tuple(c.scalars(query.order_by(_T.c.connection)))
+            return tuple(_destination_from_row(self._vault, row) for row in c.execute(query))
 
     def await_delivery_elsewhere(self, connection: str, generation: int) -> None:
         """Make the other machines deliver grant `generation` again where an earlier delivery
