@@ -3,15 +3,17 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 from support.records import NOW, add_connections, raises_failure
 
 from wizard import paths as wizard_paths
 from wizard.paths import Paths
-from wizard.store import AccessPermission, Destination, Store
-from wizard.store.machines import own_machine_id
+from wizard.store import AccessPermission, Destination, Store, schema
+from wizard.store.machines import UNUSED_AFTER, own_machine_id
 from wizard.vault import Vault
 
 ON_A, ON_B = "a" * 64, "b" * 64
@@ -97,6 +99,22 @@ def test_a_machine_is_removed_with_its_rows_and_added_again_without_them(
     again = open_machine("other")
     use(again)
     assert store.machines.others() == {again.database.machine_id: name}
+
+
+def test_a_machine_that_owns_nothing_is_forgotten_after_a_while_as_containers_come_and_go(
+    store: Store, open_machine: Callable[[str], Store]
+) -> None:
+    add_connections(store)
+    gone, off = open_machine("gone"), open_machine("off")
+    use(gone)
+    off.destinations.add(Destination("crm", "dotenv", "/srv/.env"))
+    long_ago = store.database.now() - UNUSED_AFTER - timedelta(minutes=1)
+    with store.database.write() as c:
+        c.execute(update(schema.machines).values(last_seen_at=long_ago))
+    use(open_machine("new"))
+    known = {each.id for each in store.machines.all()}
+    assert off.database.machine_id in known
+    assert gone.database.machine_id not in known
 
 
 def test_a_user_of_one_machine_has_no_access_on_another(
