@@ -50,7 +50,7 @@ ALLOWED_IMPORTERS = {
     "urllib3": {"transport"},
     "truststore": {"transport"},
     "sqlalchemy": {"store"},
-    "psycopg": {"store"},
+    "psycopg": {"fastpath", "store"},
     "cryptography": {"fastpath", "simulator", "vault"},
     "keyring": {"vault"},
     "filelock": {"locks"},

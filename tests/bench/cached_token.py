@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.installation import Installation
-from bench.measurements import Measurement, format_ms, median_durations, ratio
+from bench.measurements import Measurement, format_ms, median_costs, process_run, ratio
 
 
 def measure(installation: Installation) -> Iterator[Measurement]:
@@ -28,7 +28,13 @@ def measure(installation: Installation) -> Iterator[Measurement]:
             "PASSWORD_STORE_DIR": str(installation.directory / "store"),
             "GNUPGHOME": str(installation.directory / "gnupg"),
         }
-        seen = median_durations(commands | installed, environment | homes)
+        costs = median_costs(
+            {
+                name: process_run(command, environment | homes)
+                for name, command in (commands | installed).items()
+            }
+        )
+    seen = {name: cost.elapsed for name, cost in costs.items()}
     token = seen["token"]
     what = "cached `token NAME`, a whole process"
     against = f"`python -c pass` {format_ms(seen['bare'])}"

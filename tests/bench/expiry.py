@@ -1,7 +1,8 @@
 """Many requests at the moment when an access token expires."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import cycle, islice
 from typing import Any
 
 from support.concurrent_requests import PROCESS_START_TIMEOUT_SECONDS, forkserver_context
@@ -29,11 +30,11 @@ def measure(installation: Installation) -> Iterator[Measurement]:
             harness.controls.inject_fault(
                 "slow", endpoint="oauth/v2/token", seconds=UPSTREAM_SECONDS
             )
-            waits.append(_time_concurrent_requests(settings))
+            waits.append(time_concurrent_requests([settings]))
             refreshes.append(len(harness.refresh_requests()))
         worst, limit = max(waits), UPSTREAM_SECONDS + 1
         yield Measurement(
-            f"{PROCESSES} processes at expiry, the worst wait; refreshes: {_join(refreshes)}",
+            f"{PROCESSES} processes at expiry, the worst wait; refreshes: {join_counts(refreshes)}",
             f"{worst:.2f} s",
             f"upstream {UPSTREAM_SECONDS} s + 1 s",
             ratio(worst, limit),
@@ -47,7 +48,8 @@ def measure(installation: Installation) -> Iterator[Measurement]:
         refreshes = [len(harness.refresh_requests())]
     bare = _elapsed([installation.python, "-c", "pass"], environment)
     yield Measurement(
-        f"{PROCESSES} fresh `token NAME` at expiry, all together; refreshes: {_join(refreshes)}",
+        f"{PROCESSES} fresh `token NAME` at expiry, all together; "
+        f"refreshes: {join_counts(refreshes)}",
         f"{ours:.2f} s",
         f"{PROCESSES} × `python -c pass` {bare:.2f} s",
         ratio(ours, bare),
@@ -55,7 +57,8 @@ def measure(installation: Installation) -> Iterator[Measurement]:
     )
 
 
-def _join(refreshes: list[int]) -> str:
+def join_counts(refreshes: list[int]) -> str:
+    """Numbers, separated by commas."""
     return ", ".join(str(each) for each in refreshes)
 
 
@@ -67,13 +70,14 @@ def _elapsed(command: list[str], environment: dict[str, str]) -> float:
     return elapsed
 
 
-def _time_concurrent_requests(settings: Settings) -> float:
-    """Seconds from the first process past the barrier to the last token."""
+def time_concurrent_requests(settings: Sequence[Settings]) -> float:
+    """Seconds from the first process past the barrier to the last token; the processes take
+    `settings` in turn."""
     context = forkserver_context()
     barrier, answers = context.Barrier(PROCESSES), context.SimpleQueue()
     started = [
-        context.Process(target=_request_token, args=(settings, barrier, answers))
-        for _ in range(PROCESSES)
+        context.Process(target=_request_token, args=(own, barrier, answers))
+        for own in islice(cycle(settings), PROCESSES)
     ]
     for process in started:
         process.start()

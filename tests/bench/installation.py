@@ -32,6 +32,7 @@ from wizard.settings import Settings, from_environment
 from wizard.simulator.grants import Permission
 from wizard.simulator.server import Simulator
 from wizard.store import Store, StoreContents, schema
+from wizard.vault import Vault
 
 ROOT = Path(__file__).parents[2]
 STEPS = ("refresh", "identity", "organization", "read:crm", "scope", "clock")
@@ -54,16 +55,21 @@ class Installation:
     def wizard(self) -> str:
         return str(self.bin / "zoho-wizard")
 
-    def settings(self, name: str, simulator_url: str) -> Settings:
-        """Settings with a data directory of its own."""
-        return from_environment(
+    def settings(self, name: str, simulator_url: str, database_url: str = "") -> Settings:
+        """Settings with a data directory of its own, and the key of a new shared database."""
+        settings = from_environment(
             {
                 **clean_environment(),
                 "ZOHO_WIZARD_HOME": str(self.directory / name),
                 "ZOHO_WIZARD_SIMULATOR_URL": simulator_url,
                 "ZOHO_WIZARD_PORT": str(free_port()),
+                "ZOHO_WIZARD_DATABASE_URL": database_url,
             }
         )
+        if database_url:
+            settings.paths.prepare()
+            Vault.open(settings.paths, for_new_store=True)
+        return settings
 
     def environment(self, settings: Settings) -> dict[str, str]:
         """The environment of a process with those settings."""
@@ -71,10 +77,10 @@ class Installation:
         return {**clean_environment(), **settings.service_environment, **port}
 
     @contextmanager
-    def harness(self, name: str) -> Iterator[Harness]:
+    def harness(self, name: str, database_url: str = "") -> Iterator[Harness]:
         """Services with a simulated Zoho, both on this machine's clock."""
         with Simulator() as simulator:
-            settings = self.settings(name, simulator.url)
+            settings = self.settings(name, simulator.url, database_url)
             with Services.open(settings, simulator.clock) as services:
                 yield Harness(services, simulator, self.directory / name)
 
@@ -87,7 +93,7 @@ def install(directory: Path) -> Installation:
     subprocess.run([*pip, "install", "--upgrade", "pip>=26"], check=True)
     subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", dist, ROOT], check=True)
     (wheel,) = dist.glob("*.whl")
-    subprocess.run([*pip, "install", f"{wheel}[assist]"], check=True)
+    subprocess.run([*pip, "install", f"{wheel}[assist,postgresql]"], check=True)
     return Installation(directory, made / "bin")
 
 

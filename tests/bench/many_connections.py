@@ -24,13 +24,16 @@ UNUSED_SIMULATOR_URL = "http://127.0.0.1:8730"
 class BenchServer:
     """A served data directory with many connections, and a signed-in user."""
 
-    def __init__(self, installation: Installation, count: int) -> None:
-        settings = installation.settings(f"home-{count}", UNUSED_SIMULATOR_URL)
+    def __init__(
+        self, installation: Installation, name: str, count: int, database_url: str = ""
+    ) -> None:
+        settings = installation.settings(name, UNUSED_SIMULATOR_URL, database_url)
         _store_connections(settings, count)
+        self.environment = installation.environment(settings)
         self.url = settings.base_url
         self.process = ServerProcess(
             [sys.executable, PEAK_MEMORY, installation.wizard, "serve"],
-            installation.environment(settings),
+            self.environment,
         )
         self._browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
         self.visit(self.process.wait_for_output(r"http://localhost:\d+/browser-link/\S+"))
@@ -46,7 +49,7 @@ class BenchServer:
 
 def measure(installation: Installation) -> Iterator[Measurement]:
     """Ten thousand connections against ten."""
-    homes = [BenchServer(installation, count) for count in (MANY, FEW)]
+    homes = [BenchServer(installation, f"home-{count}", count) for count in (MANY, FEW)]
     visits = [[home.visit(home.url) for home in homes] for _ in range(VISITS)]
     many, few = (statistics.median(each) for each in zip(*visits, strict=True))
     big, small = (int(home.process.end()) / 1024 for home in homes)

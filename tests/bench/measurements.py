@@ -1,11 +1,13 @@
 """Medians of interleaved runs, so that load on the machine affects all alike."""
 
 import os
+import resource
 import statistics
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 
 @dataclass(frozen=True)
@@ -29,17 +31,44 @@ def format_ms(seconds: float) -> str:
     return f"{seconds * 1000:.1f} ms"
 
 
-def median_durations(
-    commands: Mapping[str, Sequence[str]], environment: Mapping[str, str], rounds: int = 30
-) -> dict[str, float]:
-    """The median duration of each command as a process, in seconds; the commands alternate."""
-    taken: dict[str, list[float]] = {name: [] for name in commands}
+@dataclass(frozen=True)
+class Cost:
+    """What a process costs, in seconds."""
+
+    elapsed: float
+    cpu: float
+
+    def __str__(self) -> str:
+        return f"{format_ms(self.cpu)} of {format_ms(self.elapsed)}"
+
+
+def median_costs(
+    operations: Mapping[str, Callable[[], object]], rounds: int = 30
+) -> dict[str, Cost]:
+    """The median cost of the process that each operation runs to its end; all take turns."""
+    taken: dict[str, list[Cost]] = {name: [] for name in operations}
     for _ in range(rounds):
-        for name, command in commands.items():
-            begun = time.perf_counter()
-            subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
-            taken[name].append(time.perf_counter() - begun)
-    return {name: statistics.median(each) for name, each in taken.items()}
+        for name, run in operations.items():
+            begun, before = time.perf_counter(), _children_seconds()
+            run()
+            taken[name].append(Cost(time.perf_counter() - begun, _children_seconds() - before))
+    return {
+        name: Cost(
+            statistics.median(each.elapsed for each in costs),
+            statistics.median(each.cpu for each in costs),
+        )
+        for name, costs in taken.items()
+    }
+
+
+def process_run(command: Sequence[str], environment: Mapping[str, str]) -> Callable[[], object]:
+    """An operation that runs `command` and discards its output."""
+    return partial(subprocess.run, command, env=environment, check=True, stdout=subprocess.DEVNULL)
+
+
+def _children_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def run_concurrently(

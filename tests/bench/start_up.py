@@ -1,12 +1,9 @@
 """What a command costs before it does anything: CPU time of whole processes."""
 
-import resource
-import statistics
-import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 
 from bench.installation import Installation
-from bench.measurements import Measurement, format_ms, ratio
+from bench.measurements import Measurement, format_ms, median_costs, process_run, ratio
 
 ROUNDS = 15
 
@@ -17,18 +14,17 @@ def measure(installation: Installation) -> Iterator[Measurement]:
         for name in ("crm", "books", "desk"):
             harness.add_verified_connection(name)
         environment = installation.environment(harness.services.settings)
-        seen = _cpu_seconds(
-            {
-                "click": [installation.python, "-c", "import click"],
-                "SQLAlchemy": [installation.python, "-c", "import sqlalchemy"],
-                "--help": [installation.wizard, "--help"],
-                "--version": [installation.wizard, "--version"],
-                "list": [installation.wizard, "list"],
-                "show": [installation.wizard, "show", "crm"],
-                "status": [installation.wizard, "status"],
-            },
-            environment,
-        )
+        commands = {
+            "click": [installation.python, "-c", "import click"],
+            "SQLAlchemy": [installation.python, "-c", "import sqlalchemy"],
+            "--help": [installation.wizard, "--help"],
+            "--version": [installation.wizard, "--version"],
+            "list": [installation.wizard, "list"],
+            "show": [installation.wizard, "show", "crm"],
+            "status": [installation.wizard, "status"],
+        }
+        runs = {name: process_run(each, environment) for name, each in commands.items()}
+        seen = {name: cost.cpu for name, cost in median_costs(runs, ROUNDS).items()}
     targets = {"--help": 3.0, "--version": 3.0, "list": 1.6, "show": 1.6, "status": 2.0}
     for command, target in targets.items():
         library = "click" if command.startswith("--") else "SQLAlchemy"
@@ -39,21 +35,3 @@ def measure(installation: Installation) -> Iterator[Measurement]:
             ratio(seen[command], seen[library]),
             f"≤ {target:g}",
         )
-
-
-def _cpu_seconds(
-    commands: Mapping[str, Sequence[str]], environment: Mapping[str, str]
-) -> dict[str, float]:
-    """The median CPU time of each command as a whole process, in seconds; all take turns."""
-    taken: dict[str, list[float]] = {name: [] for name in commands}
-    for _ in range(ROUNDS):
-        for name, command in commands.items():
-            before = _children_seconds()
-            subprocess.run(command, env=environment, check=True, capture_output=True)
-            taken[name].append(_children_seconds() - before)
-    return {name: statistics.median(each) for name, each in taken.items()}
-
-
-def _children_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime

@@ -13,9 +13,9 @@ from typing import Any
 
 import psycopg
 import pytest
-from support.claims import over_rows
 from support.postgresql import UNPRIVILEGED_ID, USER, postgresql_server
 from support.records import CLIENT_ID, add_connections, make_connection, raises_failure
+from support.storage import execute
 from support.tokens import wait_for
 
 from wizard import paths as wizard_paths
@@ -24,19 +24,13 @@ from wizard.model import Event
 from wizard.paths import Paths
 from wizard.store import Store
 from wizard.store.history import RETENTION, EventFilter
-from wizard.store.postgresql import Address, PostgresqlDatabase
+from wizard.store.postgresql import PostgresqlDatabase
 from wizard.vault import Vault
 
 
 @pytest.fixture
 def database_url(postgresql_url: str) -> str:
     return postgresql_url
-
-
-def execute(url: str, *statements: str) -> None:
-    with psycopg.connect(url, autocommit=True) as connection:
-        for each in statements:
-            connection.execute(each.encode())
 
 
 def test_a_writer_waits_for_the_one_before_it_and_sees_what_that_wrote(
@@ -206,64 +200,6 @@ def test_a_server_that_does_not_answer_is_reported_with_the_reason(tmp_path: Pat
     assert (failure.code, failure.temporary) == ("database-unreachable", True)
     assert str(tmp_path) in failure.details["reason"]
     assert failure.details["reason"].endswith("No such file or directory")
-
-
-@over_rows(
-    "url",
-    [
-        "postgresql://anna:s3cret@db.example.com/wizard",
-        "postgresql://anna@localhost/wizard?password=s3cret",
-        "postgresql://anna@localhost/wizard?sslpassword=s3cret",
-        "postgresql://:s3cret@/wizard?host=/run/postgresql",
-    ],
-)
-def test_a_url_with_a_password_is_refused_without_repeating_it(url: str) -> None:
-    with pytest.raises(WizardError) as caught:
-        Address.parse(url)
-    assert caught.value.failure.code == "database-password-in-url"
-    assert "s3cret" not in str(vars(caught.value.failure))
-
-
-@over_rows(
-    ("url", "mode"),
-    [
-        ("postgresql://db.example.com/wizard", "verify-full"),
-        ("postgresql://db.example.com/wizard?sslmode=verify-full", "verify-full"),
-        ("postgresql://localhost,db.example.com/wizard", "verify-full"),
-        ("postgresql:///wizard?service=team", "verify-full"),
-        ("postgresql://localhost/wizard?hostaddr=192.0.2.7", "verify-full"),
-        ("postgresql://db.example.com/wizard?tls=unverified", "require"),
-        ("postgresql://db.example.com/wizard?sslmode=disable&tls=unverified", "disable"),
-        ("postgresql://localhost/wizard", None),
-        ("postgresql://127.0.0.1:5433/wizard", None),
-        ("postgresql://[::1]/wizard", None),
-        ("postgresql:///wizard?host=/run/postgresql", None),
-        ("postgres:///wizard", None),
-    ],
-)
-def test_another_machine_must_prove_that_it_is_the_server(url: str, mode: str | None) -> None:
-    parameters = Address.parse(url).parameters
-    assert parameters.get("sslmode") == mode
-    assert "tls" not in parameters
-
-
-@over_rows("mode", ["require", "prefer", "allow", "disable", "verify-ca"])
-def test_a_weaker_check_of_another_machine_is_refused(mode: str) -> None:
-    with raises_failure("database-tls-unverified"):
-        Address.parse(f"postgresql://db.example.com/wizard?sslmode={mode}")
-
-
-@over_rows(
-    "url",
-    [
-        *("wizard", "mysql://localhost/wizard", "postgresql://x/y?nonsense=1", "host=x"),
-        # Messages show the host, the port and the name: no part of a password.
-        *("postgresql://me:pass/word@localhost/wizard", "postgresql://me:1234/word@localhost/y"),
-    ],
-)
-def test_what_is_no_url_of_a_database_is_refused(url: str) -> None:
-    with raises_failure("database-url-malformed"):
-        Address.parse(url)
 
 
 @pytest.fixture(params=["transaction", "session"])

@@ -26,6 +26,7 @@ PRELOADED = (
     "support.concurrent_requests",
     "authlib.integrations.requests_client",
     "sqlalchemy.dialects.sqlite",
+    "wizard.store.postgresql",
     "wizard.tokens.service",
     "wizard.transport.adapter",
 )

@@ -73,3 +73,12 @@ def store(paths: Paths, vault: Vault) -> Iterator[Store]:
     store = Store.open(paths, vault, "live")
     yield store
     store.close()
+
+
+def execute(url: str, *statements: str) -> None:
+    """Run statements in the database at `url`."""
+    import psycopg
+
+    with psycopg.connect(url, autocommit=True) as connection:
+        for each in statements:
+            connection.execute(each.encode())

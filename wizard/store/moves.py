@@ -78,7 +78,7 @@ def plan_move(paths: Paths, store: Store, target: str) -> StoreMove:
     source, shown = store.database, paths.database
     existing: Database | None = None
     if target != LOCAL:
-        from wizard.store.postgresql import Address
+        from wizard.fastpath.shared_store import Address
 
         shown = Address.parse(target).shown
         if not source.is_shared:

@@ -11,11 +11,9 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from datetime import timedelta
 from secrets import token_hex
 from typing import Any, LiteralString
-from urllib.parse import parse_qsl, urlencode
 
 from sqlalchemy import (
     Column,
@@ -37,6 +35,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from wizard import files
 from wizard.errors import WizardError, fail
+from wizard.fastpath.shared_store import CLOCK_PRECISION_SECONDS, Address, clock_difference
 from wizard.model import Failure
 from wizard.model.failure import codes_with
 from wizard.paths import Paths
@@ -45,12 +44,8 @@ from wizard.store.database import Database
 from wizard.store.installation import machine_digest
 from wizard.store.machines import own_machine_id
 
-try:
-    import psycopg
-    from psycopg import pq
-    from psycopg.conninfo import conninfo_to_dict
-except ImportError as error:
-    raise fail("postgresql-missing") from error
+# isort: split
+import psycopg  # after `shared_store`, which raises ``postgresql-missing``
 
 Migration = Callable[[Connection], None]
 
@@ -59,17 +54,10 @@ MIGRATIONS: tuple[Migration, ...] = ()
 
 LOCK_TIMEOUT_SECONDS = 5
 """No transaction includes a network call, so a longer wait is an error."""
-CONNECT_TIMEOUT_SECONDS = 5
 POLL_INTERVAL_SECONDS = 0.1
-CLOCK_PRECISION_SECONDS = 1.0
-"""A smaller difference between the clocks of a machine and of the server is ignored."""
 IDLE_SECONDS = 1.0
 """After this time, an open connection is tried before it is used: the server may have restarted."""
 
-UNVERIFIED_TLS = ("tls", "unverified")
-"""The part of a URL that accepts a server whose certificate isn't verified."""
-
-_LOOPBACK_HOST = re.compile(r"localhost|127(\.\d+){3}|::1|[/@].*", re.DOTALL)
 _MAX_REASON_CHARACTERS = 200
 _LIBPQ_QUESTION = re.compile(r" Is the server running [^?]*\?")
 """What libpq adds to an error, on a line of its own; our advice says the same."""
@@ -155,52 +143,6 @@ _KEEP_EVENTS = (
 """What makes the server refuse to change an event, or to remove one before its time."""
 
 
-@dataclass(frozen=True)
-class Address:
-    """A database, from its URL."""
-
-    shown: str
-    """Without the user and the options, for messages."""
-    parameters: dict[str, Any]
-    """Of the connection, as libpq names them."""
-
-    @classmethod
-    def parse(cls, url: str) -> "Address":
-        """Raises ``database-url-malformed``, ``database-password-in-url``,
-        ``database-tls-unverified``."""
-        base, _, query = url.partition("?")
-        options = parse_qsl(query, keep_blank_values=True)
-        accepts_unverified = UNVERIFIED_TLS in options
-        kept = urlencode([each for each in options if each != UNVERIFIED_TLS])
-        try:
-            given = conninfo_to_dict(f"{base}?{kept}" if kept else base)
-        except psycopg.ProgrammingError:
-            raise fail("database-url-malformed") from None  # its message repeats the URL
-        # Before a slash, the start of a password with a slash is read as a port.
-        is_port = re.fullmatch(r"[0-9,]*", str(given.get("port", "")))
-        is_password = "@" in str(given.get("dbname", ""))
-        if not base.startswith(("postgresql://", "postgres://")) or not is_port or is_password:
-            raise fail("database-url-malformed")
-        if given.keys() & {"password", "sslpassword"}:
-            raise fail("database-password-in-url")
-        if not _is_local(given):
-            mode = given.setdefault("sslmode", "require" if accepts_unverified else "verify-full")
-            if mode != "verify-full" and not accepts_unverified:
-                raise fail("database-tls-unverified", mode=str(mode), host=str(given.get("host")))
-        where = f"{given.get('host', '')}:{given.get('port', '')}".rstrip(":")
-        name = given.get("dbname") or given.get("service") or ""
-        given |= {"application_name": "zoho-wizard", "connect_timeout": CONNECT_TIMEOUT_SECONDS}
-        return cls(f"postgresql://{where}/{name}", given)
-
-
-def _is_local(given: dict[str, Any]) -> bool:
-    """Whether the server is on this machine. A service may be anywhere."""
-    defaults = {each.keyword.decode(): each.val for each in pq.Conninfo.get_defaults()}
-    known = {key: value.decode() for key, value in defaults.items() if value} | given
-    hosts = str(known.get("hostaddr") or known.get("host") or "/").split(",")
-    return "service" not in known and all(map(_LOOPBACK_HOST.fullmatch, hosts))
-
-
 class PostgresqlDatabase(Database):
     """A store in the current schema of one database."""
 
@@ -258,10 +200,8 @@ class PostgresqlDatabase(Database):
     def compare_clocks(self, asked_at: float, server_time: float) -> None:
         """Compare this machine's clock, when it asked and now, with the server's answer, all in
         seconds since 1970. A small difference is ignored, and so is a slow answer."""
-        answered_at, most = time.time(), CLOCK_PRECISION_SECONDS
-        ahead = server_time - (asked_at + answered_at) / 2
-        is_changed = abs(ahead - self.clock_offset.total_seconds()) > most
-        if is_changed and 0 <= answered_at - asked_at <= most:
+        ahead, most = clock_difference(asked_at, time.time(), server_time), CLOCK_PRECISION_SECONDS
+        if ahead is not None and abs(ahead - self.clock_offset.total_seconds()) > most:
             self.clock_offset = timedelta(seconds=ahead if abs(ahead) > most else 0)
 
     def version(self) -> Hashable:

@@ -33,7 +33,8 @@ def use_shared_store(
     ``key-taken``, and what `Store.open`, `Vault.open` and `MachineRepository.rename_this` raise.
     Then the URL isn't stored.
     """
-    from wizard.store.postgresql import Address, PostgresqlDatabase
+    from wizard.fastpath.shared_store import Address
+    from wizard.store.postgresql import PostgresqlDatabase
 
     Address.parse(url)
     paths.prepare()
