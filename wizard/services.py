@@ -243,6 +243,7 @@ class Services:
             self.zoho,
             self.locks,
             self.clock,
+            self._sleep,
         )
 
     @_service

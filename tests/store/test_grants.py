@@ -125,7 +125,7 @@ def test_a_grant_is_stored_with_its_attempt_in_one_transaction(store: Store) -> 
 
 
 @pytest.mark.parametrize(
-    "state", [each for each in AttemptState if each is not AttemptState.EXCHANGE_INTENT]
+    "state", set(AttemptState) - {AttemptState.EXCHANGE_INTENT, AttemptState.OUTCOME_UNKNOWN}
 )
 def test_no_grant_is_stored_for_an_attempt_that_is_not_exchanging(
     store: Store, state: AttemptState
@@ -135,6 +135,24 @@ def test_no_grant_is_stored_for_an_attempt_that_is_not_exchanging(
     with raises_failure("changed-meanwhile"):
         store.grants.add("crm", CLIENT_ID, "1000.x", (), "eu", "a1", NOW)
     assert store.grants.of_connection("crm") == ()
+
+
+def test_a_grant_is_stored_once_even_if_its_outcome_was_given_up_as_unknown(store: Store) -> None:
+    add_connections(store)
+    store.attempts.add(make_attempt("a1", state=AttemptState.OUTCOME_UNKNOWN))
+    first, again = (
+        store.grants.add("crm", CLIENT_ID, "1000.x", (), "eu", "a1", NOW) for _ in range(2)
+    )
+    assert (first, again) == (*store.grants.of_connection("crm"), first)
+
+
+def test_a_rotated_refresh_token_is_stored_once(store: Store) -> None:
+    add_connections(store)
+    grant = add_grant(store)
+    for _ in range(2):  # the first commit may have been answered by a lost connection
+        store.grants.rotate(grant, "1000.new", NOW)
+    [rotated] = store.grants.of_connection("crm")
+    assert rotated.refresh_token == "1000.new"
 
 
 def test_a_new_grant_replaces_the_current_one_only_once_it_is_verified(store: Store) -> None:

@@ -8,8 +8,9 @@ import hashlib
 import hmac
 import secrets
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from wizard.authorization.callback import (
     AuthorizationResponse,
@@ -36,6 +37,7 @@ from wizard.model import (
 )
 from wizard.oauth import OAuth, TokenResponse, new_code_verifier, new_state
 from wizard.store import Store
+from wizard.store.database import store_surely
 from wizard.tokens.cached_tokens import ConnectionLocks
 from wizard.tokens.request_log import ClientRequests, RequestLog
 from wizard.tokens.service import TokenService
@@ -208,6 +210,7 @@ class AuthorizationService:
         zoho: Zoho,
         locks: ConnectionLocks,
         clock: Clock,
+        sleep: Callable[[float], None],
     ) -> None:
         self._store = store
         self._tokens = tokens
@@ -217,6 +220,7 @@ class AuthorizationService:
         self._zoho = zoho
         self._locks = locks
         self._clock = clock
+        self._sleep = sleep
         self._attempts = Attempts(store, locks, clock)
 
     # begin
@@ -482,14 +486,18 @@ class AuthorizationService:
         self, attempt: Attempt, token: TokenResponse, refresh_token: str, data_center: DataCenter
     ) -> CompletedAttempt:
         """Commit the grant right after Zoho's answer."""
-        grant = self._store.grants.add(
-            attempt.connection,
-            attempt.client_id,
-            refresh_token,
-            token.scope or attempt.scope,
-            data_center.location,
-            attempt.id,
-            self._clock(),
+        grant = store_surely(
+            partial(
+                self._store.grants.add,
+                attempt.connection,
+                attempt.client_id,
+                refresh_token,
+                token.scope or attempt.scope,
+                data_center.location,
+                attempt.id,
+                self._clock(),
+            ),
+            self._sleep,
         )
         if self._store.connections.get(attempt.connection).location is None:
             self._store.connections.set_location(attempt.connection, data_center.location)

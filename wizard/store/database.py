@@ -23,6 +23,10 @@ from wizard.vault import Vault
 
 Result = TypeVar("Result")
 
+AWAY_TRIES = 30
+"""Tries, a second apart, to store what exists nowhere else while a shared database is away: it may
+be restarting."""
+
 _ACTIVITY = select(schema.installation.c.key_check, schema.installation.c.move)
 
 
@@ -193,6 +197,22 @@ class Database(ABC):
         """Add what was read elsewhere to what `of_each` knows."""
         if self._snapshot is not None:
             self._known.setdefault(kind, {}).update(found)
+
+
+def store_surely(store: Callable[[], Result], sleep: Callable[[float], None]) -> Result:
+    """Return what `store` returns, which stores what exists nowhere else: a new refresh token.
+
+    While a shared database is away, it is called again. A connection that ended may have committed,
+    so `store` must accept that it was done.
+    """
+    for _ in range(AWAY_TRIES - 1):
+        try:
+            return store()
+        except WizardError as error:
+            if error.failure.code != "database-unreachable":
+                raise
+        sleep(1)
+    return store()
 
 
 def open_database(paths: Paths) -> Database:

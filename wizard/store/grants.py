@@ -48,6 +48,7 @@ from wizard.store.schema import UtcDateTime, json_value
 from wizard.vault import Vault, labels
 
 _T = schema.grants
+_ATTEMPTS = schema.attempts
 _CONNECTIONS = schema.connections
 _ACCESS_TOKENS = schema.access_tokens
 _REJECTIONS = schema.rejections
@@ -112,17 +113,29 @@ class GrantRepository(Repository):
     ) -> Grant:
         """Store a refresh token as the next generation, not verified, durable when this returns.
 
-        The same transaction moves the attempt from EXCHANGE_INTENT to STORED. Raises `Conflict` if
-        it isn't there, ``unknown-connection`` if the connection was removed.
+        The same transaction moves the attempt to STORED from EXCHANGE_INTENT, or from
+        OUTCOME_UNKNOWN, if another machine took this process for dead while the database was away.
+        Returns the grant if it is stored already. Raises `Conflict` if the attempt isn't there,
+        ``unknown-connection`` if the connection was removed.
         """
         with self.database.write() as c:
+            here = _ATTEMPTS.c.id == attempt_id
+            state = c.scalar(select(_ATTEMPTS.c.state).where(here))
+            of_attempt = select(_ATTEMPTS.c.generation).where(here).scalar_subquery()
+            stored = _T.c.connection == connection, _T.c.generation == of_attempt
+            for row in c.execute(select(_T).where(*stored)):
+                known = grant_from_row(self._vault, row)
+                if known.refresh_token == refresh_token:
+                    return known
             query = update(_CONNECTIONS).where(_CONNECTIONS.c.name == connection)
             query = query.values(last_generation=_CONNECTIONS.c.last_generation + 1)
             generation = c.scalar(query.returning(_CONNECTIONS.c.last_generation))
             if generation is None:
                 raise fail("unknown-connection", name=connection)
-            intent, stored = AttemptState.EXCHANGE_INTENT, AttemptState.STORED
-            advance(c, attempt_id, intent, stored, generation=generation)
+            expected = AttemptState.EXCHANGE_INTENT
+            if state is AttemptState.OUTCOME_UNKNOWN:
+                expected = state
+            advance(c, attempt_id, expected, AttemptState.STORED, generation=generation)
             grant = Grant(
                 connection=connection,
                 generation=generation,
@@ -264,14 +277,17 @@ class GrantRepository(Repository):
         """Store the refresh token that the server issued in place of that of ``grant``, durable
         when this returns.
 
-        Raises `Conflict` if the stored refresh token isn't that of ``grant``.
+        Raises `Conflict` if the stored refresh token is neither that of ``grant`` nor the new one.
         """
         name, generation = grant.connection, grant.generation
         here = select(_T).where(_T.c.connection == name, _T.c.generation == generation)
         with self.database.write() as c:
             sealed = _sealed_refresh_token(self._vault, replace(grant, refresh_token=refresh_token))
             row = c.execute(here).first()
-            same = row and grant_from_row(self._vault, row).refresh_token == grant.refresh_token
+            stored = grant_from_row(self._vault, row).refresh_token if row else None
+            if stored == refresh_token:
+                return
+            same = stored == grant.refresh_token
             query = _update(name, generation).where(
                 _T.c.refresh_token == (row.refresh_token if row and same else None)
             )

@@ -22,6 +22,7 @@ from wizard.model import (
 from wizard.model.failure import codes_with
 from wizard.oauth import OAuth, TokenResponse, is_rotated
 from wizard.store import Store
+from wizard.store.database import store_surely
 from wizard.timefmt import format_time
 from wizard.tokens.budgets import RefreshPurpose
 from wizard.tokens.cached_tokens import CachedTokens, digest
@@ -299,9 +300,13 @@ class TokenRefresher:
             return
         for tries_left in reversed(range(MAX_STORE_TRIES)):
             try:
-                self._store.grants.rotate(grant, refresh_token, self._clock())
+                store_surely(
+                    partial(self._store.grants.rotate, grant, refresh_token, self._clock()),
+                    self._sleep,
+                )
             except WizardError as error:
-                if not tries_left or isinstance(error, Conflict):
+                is_away = error.failure.code == "database-unreachable"  # for long enough
+                if not tries_left or is_away or isinstance(error, Conflict):
                     details = {"name": grant.connection, "reason": explain(error.failure).title}
                     raise WizardError(Failure("rotation-not-stored", details=details)) from error
             else:
