@@ -68,6 +68,11 @@ class PostgresqlServer:
         self._keeper.communicate()
 
 
+def database_name(url: str) -> str:
+    """The name of the database in a URL of a server of the tests."""
+    return url.partition("@/")[2].partition("?")[0]
+
+
 def programs() -> Path:
     """The directory of `initdb` and `pg_ctl`."""
     if chosen := os.environ.get("PG_CONFIG"):

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from datetime import timedelta
 from secrets import token_hex
 from typing import Any, LiteralString
@@ -30,7 +31,7 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, TimeoutError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from wizard import files
@@ -55,6 +56,13 @@ MIGRATIONS: tuple[Migration, ...] = ()
 LOCK_TIMEOUT_SECONDS = 5
 """No transaction includes a network call, so a longer wait is an error."""
 POLL_INTERVAL_SECONDS = 0.1
+FREE_CONNECTION_TIMEOUT_SECONDS = 5
+"""How long to wait for a connection, of the server or of this process: each is needed for
+milliseconds."""
+KEPT_CONNECTIONS, MORE_CONNECTIONS = 5, 10
+"""How many connections a process keeps open, and how many more it opens while its threads need
+them. Of `serve`, eight threads serve pages, and five check connections; those of its sockets rarely
+need the database. Locks have connections of their own."""
 IDLE_SECONDS = 1.0
 """After this time, an open connection is tried before it is used: the server may have restarted."""
 
@@ -71,6 +79,9 @@ _FAILURE_CODES = {
     "XX001": "store-damaged",
     "XX002": "store-damaged",
 }
+_NO_FREE_CONNECTION = re.compile(r"too many (clients|connections)|connection slots are reserved")
+"""How a server refuses one connection more; libpq passes on the sentence only. In a different
+language, it isn't waited for."""
 _UNREACHABLE_CLASSES = ("08", "28", "3D", "53", "57")
 """Connection lost, role refused, no such database, too many connections, shut down."""
 
@@ -151,7 +162,10 @@ class PostgresqlDatabase(Database):
     def __init__(self, address: Address) -> None:
         engine = create_engine(
             "postgresql+psycopg://",
-            creator=lambda: psycopg.connect(**address.parameters),
+            creator=lambda: _connect(address),
+            pool_size=KEPT_CONNECTIONS,
+            max_overflow=MORE_CONNECTIONS,
+            pool_timeout=FREE_CONNECTION_TIMEOUT_SECONDS,
             hide_parameters=True,
             use_native_hstore=False,
         )
@@ -246,7 +260,7 @@ class PostgresqlDatabase(Database):
     ) -> Iterator[None]:
         end = time.monotonic() + timeout_seconds
         with self._translate_errors():
-            own = psycopg.connect(**self.address.parameters, autocommit=True)
+            own = _connect(self.address, autocommit=True)
         try:
             with self._translate_errors():
                 self._require_session(own)
@@ -360,6 +374,9 @@ class PostgresqlDatabase(Database):
     def _translate_errors(self) -> Iterator[None]:
         try:
             yield
+        except TimeoutError as error:
+            failure = fail("store-locked", path=self.path).failure
+            raise WizardError(replace(failure, temporary=True)) from error
         except (DBAPIError, psycopg.Error) as error:
             cause = error.orig if isinstance(error, DBAPIError) else error
             state = getattr(cause, "sqlstate", None) or ""
@@ -391,6 +408,18 @@ def _grant_statements(role: str) -> Iterator[str]:
             yield f'GRANT USAGE ON SEQUENCE "{table.name}_id_seq" TO {role}'
 
 
+def _connect(address: Address, *, autocommit: bool = False) -> "psycopg.Connection[Any]":
+    """Connect, once the server has a free connection."""
+    end = time.monotonic() + FREE_CONNECTION_TIMEOUT_SECONDS
+    while True:
+        try:
+            return psycopg.connect(**address.parameters, autocommit=autocommit)
+        except psycopg.OperationalError as error:
+            if not _NO_FREE_CONNECTION.search(str(error)) or time.monotonic() >= end:
+                raise
+        time.sleep(POLL_INTERVAL_SECONDS)
+
+
 def _scalar(connection: "psycopg.Connection[Any]", statement: LiteralString, *values: Any) -> Any:
     row = connection.execute(statement, values).fetchone()
     return row[0] if row else None
@@ -410,8 +439,11 @@ def _prepare_connections(database: PostgresqlDatabase) -> None:
             raise fail("database-unsafe", path=database.path)
 
     @event.listens_for(database.engine, "checkin")
-    def note_use(driver: object, record: ConnectionPoolEntry) -> None:
+    def note_use(driver: "psycopg.Connection[Any] | None", record: ConnectionPoolEntry) -> None:
         record.info["used_at"] = time.monotonic()
+        if driver is not None and not driver.closed:
+            # After a read, SQLAlchemy would begin with READ WRITE, whatever the server's default.
+            driver.read_only = None
 
     @event.listens_for(database.engine, "checkout")
     def try_connection(

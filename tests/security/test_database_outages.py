@@ -1,0 +1,194 @@
+"""A shared database that ends connections, restarts, is full, or can't be written."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from itertools import count
+
+import pytest
+from support.harness import Harness, settings_of_machine
+from support.postgresql import database_name, postgresql_server
+from support.records import raises_failure
+from support.storage import execute
+from support.tokens import wait_for
+
+from wizard.services import Services
+from wizard.store.postgresql import KEPT_CONNECTIONS, MORE_CONNECTIONS, PostgresqlDatabase
+
+CUT = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "WHERE datname = '{name}' AND pid <> pg_backend_pid()"
+)
+
+
+@pytest.fixture
+def database_url(postgresql_url: str) -> str:
+    return postgresql_url
+
+
+def set_access(url: str, allowed: bool) -> None:
+    """Let the server accept connections to a database, or none."""
+    name = database_name(url)
+    postgresql_server().execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS {allowed}")
+
+
+def end_sessions(url: str) -> None:
+    postgresql_server().execute(CUT.format(name=database_name(url)))
+
+
+@contextmanager
+def machine_that_waits_out_an_outage(harness: Harness, url: str) -> Iterator[Harness]:
+    """Another machine. When it waits the third time, the database is back."""
+    waits = count(1)
+
+    def sleep(_seconds: float) -> None:
+        if next(waits) == 3:
+            set_access(url, allowed=True)
+
+    settings = settings_of_machine(harness, "other", url)
+    with Services.open(settings, harness.now, sleep) as services:
+        yield Harness(services, harness.simulator, harness.directory)
+    assert next(waits) > 3
+
+
+def interrupt(harness: Harness, url: str, work: Callable[[], object]) -> None:
+    """Run `work` in a thread. While Zoho answers its request, the database goes away."""
+    harness.controls.inject_fault("slow", endpoint="oauth/v2/token", seconds=0.5, processed=True)
+    with ThreadPoolExecutor(1) as threads:
+        done = threads.submit(work)
+        wait_for(lambda: not harness.controls.state()["faults"])  # the request has arrived
+        set_access(url, allowed=False)
+        end_sessions(url)
+        done.result()
+
+
+def usable_tokens(harness: Harness) -> set[str]:
+    """The refresh tokens that Zoho accepts."""
+    issued = harness.simulator.world.grants.refresh_tokens
+    return {token for token, each in issued.items() if not each.invalidation_reason}
+
+
+def stored_tokens(harness: Harness) -> set[str]:
+    grants = harness.services.store.grants.of_connection("crm")
+    return {str(each.refresh_token) for each in grants}
+
+
+def test_a_refresh_token_that_zoho_issues_during_an_outage_is_stored(
+    harness: Harness, database_url: str
+) -> None:
+    harness.add_connection()
+    with machine_that_waits_out_an_outage(harness, database_url) as other:
+        begun = other.services.authorization.begin("crm")
+        callback = other.give_consent(begun)
+        interrupt(harness, database_url, lambda: other.complete_authorization(begun, callback))
+        other.verify("crm", 1)
+        assert usable_tokens(harness) == stored_tokens(other) != set()
+
+
+def test_a_refresh_token_that_is_rotated_during_an_outage_is_stored(
+    harness: Harness, database_url: str
+) -> None:
+    harness.add_verified_connection()
+    harness.controls.change_settings(refresh_token_rotation="reuse-detection")
+    harness.services.token_cache.remove("crm")
+    with machine_that_waits_out_an_outage(harness, database_url) as other:
+        tokens = other.services.tokens
+        interrupt(harness, database_url, lambda: tokens.access_token("crm"))
+        assert usable_tokens(harness) & stored_tokens(other)
+        harness.advance(minutes=59)
+        assert tokens.access_token("crm").value
+
+
+def test_sessions_that_end_during_a_refresh_cost_no_token(
+    harness: Harness, database_url: str
+) -> None:
+    harness.add_verified_connection()
+    harness.services.token_cache.remove("crm")
+    harness.controls.clear_journal()
+    harness.controls.inject_fault("slow", endpoint="oauth/v2/token", seconds=0.5)
+    with ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(harness.services.tokens.access_token, "crm")
+        wait_for(lambda: not harness.controls.state()["faults"])
+        end_sessions(database_url)
+        token = asked.result().value
+    assert harness.services.tokens.access_token("crm").value == token
+    assert len(harness.refresh_requests()) == 1
+    with harness.services.locks.refresh("crm", wait=False):
+        pass
+
+
+def test_a_server_without_a_free_connection_is_waited_for(
+    harness: Harness, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness.add_verified_connection()
+    server, name = postgresql_server(), database_name(database_url)
+    server.execute(f"CREATE ROLE few_{name} LOGIN CONNECTION LIMIT 1 IN ROLE tests")
+    url = database_url.replace("tests@", f"few_{name}@")
+    try:
+        paths = settings_of_machine(harness, "other", url).paths
+        first = PostgresqlDatabase.open(paths)
+        with ThreadPoolExecutor(1) as threads:
+            second = threads.submit(PostgresqlDatabase.open, paths)
+            with pytest.raises(TimeoutError):
+                second.result(0.3)
+            first.close()
+            second.result().close()
+        monkeypatch.setattr("wizard.store.postgresql.FREE_CONNECTION_TIMEOUT_SECONDS", 0)
+        first = PostgresqlDatabase.open(paths)
+        with raises_failure("database-unreachable"):
+            PostgresqlDatabase.open(paths)
+        first.close()
+    finally:
+        wait_for(lambda: not sessions_of(f"few_{name}"))
+        server.execute(f"DROP ROLE few_{name}")
+
+
+def sessions_of(role: str) -> list[object]:
+    import psycopg
+
+    with psycopg.connect(postgresql_server().url("postgres")) as connection:
+        query = "SELECT pid FROM pg_stat_activity WHERE usename = %s"
+        return list(connection.execute(query, (role,)).fetchall())
+
+
+def test_more_threads_than_connections_take_turns(harness: Harness) -> None:
+    harness.add_verified_connection()
+    threads = 3 * (KEPT_CONNECTIONS + MORE_CONNECTIONS)
+    together = threading.Barrier(threads)
+
+    def ask(_number: int) -> str:
+        together.wait()
+        return harness.services.tokens.access_token("crm").value
+
+    with ThreadPoolExecutor(threads) as pool:
+        assert len(set(pool.map(ask, range(threads)))) == 1
+
+
+def test_a_thread_that_finds_no_free_connection_says_so(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = harness.services.store.database
+    monkeypatch.setattr(database.engine.pool, "_timeout", 0)
+    with ExitStack() as stack:
+        for _ in range(KEPT_CONNECTIONS + MORE_CONNECTIONS):
+            stack.enter_context(database.engine.connect())
+        with raises_failure("store-locked"):
+            harness.services.store.connections.all()
+
+
+def test_a_database_that_cannot_be_written_serves_cached_tokens_and_sends_nothing(
+    harness: Harness, database_url: str
+) -> None:
+    harness.add_verified_connection()
+    token = harness.services.tokens.access_token("crm").value
+    name = database_name(database_url)
+    execute(database_url, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    settings = settings_of_machine(harness, "other", database_url)
+    with Services.open(settings, harness.now) as other:
+        assert other.tokens.access_token("crm").value == token
+        harness.controls.clear_journal()
+        harness.advance(minutes=59)
+        with raises_failure("store-unwritable"):
+            other.tokens.access_token("crm")
+    assert not harness.refresh_requests()
