@@ -140,16 +140,8 @@ def test_a_server_without_a_free_connection_is_waited_for(
             PostgresqlDatabase.open(paths)
         first.close()
     finally:
-        wait_for(lambda: not sessions_of(f"few_{name}"))
+        wait_for(lambda: not server.sessions("usename", f"few_{name}"))
         server.execute(f"DROP ROLE few_{name}")
-
-
-def sessions_of(role: str) -> list[object]:
-    import psycopg
-
-    with psycopg.connect(postgresql_server().url("postgres")) as connection:
-        query = "SELECT pid FROM pg_stat_activity WHERE usename = %s"
-        return list(connection.execute(query, (role,)).fetchall())
 
 
 def test_more_threads_than_connections_take_turns(harness: Harness) -> None:

@@ -3,29 +3,36 @@
 Between two effects, a kill leaves what the next one would leave.
 """
 
+import random
+import shutil
 import signal
 import sqlite3
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from dotenv import dotenv_values
 from support.concurrent_requests import PROCESS_START_TIMEOUT_SECONDS, forkserver_context
 from support.harness import ANNA, Harness, settings_for
-from support.killed_life import live
+from support.killed_life import KilledLife, live
+from support.postgresql import database_name, postgresql_server
 from support.records import attempts_of
+from support.storage import postgresql_template
+from support.tokens import wait_for
 
 from wizard.model import AttemptState
 from wizard.model.states import ConnectionState
 from wizard.services import Services
+from wizard.vault import Vault
 
 
-def kill_and_check(harness: Harness, directory: Path, step: int, rotation: str) -> bool:
-    """Kill a life at `step` and check what is left. False if it ended before."""
+def kill_and_check(harness: Harness, life: KilledLife, rotation: str) -> bool:
+    """Kill a life and check what is left. False if it ended before."""
     context = forkserver_context()
     reading, writing = context.Pipe(duplex=False)
-    arguments = (directory, harness.simulator.url, step, writing)
-    process = context.Process(target=live, args=arguments)
+    process = context.Process(target=live, args=(life, writing))
     process.start()
     writing.close()
     process.join(PROCESS_START_TIMEOUT_SECONDS)
@@ -39,13 +46,23 @@ def kill_and_check(harness: Harness, directory: Path, step: int, rotation: str) 
     assert process.exitcode in (0, -signal.SIGKILL)
     was_killed = process.exitcode != 0
     process.close()
-    with closing(sqlite3.connect(directory / "data" / "wizard.db")) as handle:
-        assert handle.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    settings = settings_for(directory, harness.simulator.url)
+    settings = life.settings
+    if life.database_url:
+        wait_for(
+            lambda: not postgresql_server().sessions("datname", database_name(life.database_url))
+        )
+        settings = settings_for(life.directory / "next", life.simulator_url, life.database_url)
+        settings.paths.prepare()
+        shutil.copy(life.settings.paths.key_file, settings.paths.key_file)
+    else:
+        with closing(sqlite3.connect(settings.paths.database)) as handle:
+            assert handle.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     with Services.open(settings, harness.services.clock) as services:
         issued = harness.simulator.world.grants.refresh_tokens
         usable = {token for token, each in issued.items() if not each.invalidation_reason}
-        stored = {str(each.refresh_token) for each in services.store.grants.of_connection("crm")}
+        grants = services.store.grants.of_connection("crm")
+        stored = [str(each.refresh_token) for each in grants]
+        assert len(set(stored)) == len(stored), "no token is stored twice"
         attempts = attempts_of(services.store, "crm")
         unknown = [each for each in attempts if each.state is AttemptState.OUTCOME_UNKNOWN]
         status = services.diagnosis.status_of("crm").status
@@ -55,39 +72,95 @@ def kill_and_check(harness: Harness, directory: Path, step: int, rotation: str) 
         is_unclear = status.state is ConnectionState.OUTCOME_UNKNOWN or (
             rotation != "off" and any(each.outcome == "pending" for each in requests)
         )
-        assert len(usable - stored) <= len(unknown) + is_unclear, "each lost token is shown"
+        assert len(usable - {*stored}) <= len(unknown) + is_unclear, "each lost token is shown"
         if reported:
-            assert usable & stored or is_unclear, "what was verified still works"
+            assert usable & {*stored} or is_unclear, "what was verified still works"
         assert len(harness.code_exchanges()) <= len(attempts), "no code is sent twice"
+        locks = services.locks
+        with locks.swap("crm", 0), locks.exchange("crm", wait=False), locks.verification("crm"):
+            if reported and rotation == "off":
+                assert services.tokens.access_token("crm").value
+    if life.destination.exists():
+        delivered = dotenv_values(life.destination).values()
+        assert {*stored} & {*delivered}, "a destination has all of a stored authorization"
     return was_killed
+
+
+def kill_lives(harness: Harness, rotation: str, lives: Iterable[KilledLife]) -> int:
+    """Kill each life until one isn't; return how many were."""
+    contents = harness.services.store.transfers.export_contents()
+    killed = 0
+    for life in lives:
+        harness.controls.change_settings(refresh_token_rotation=rotation)
+        harness.controls.change_password(ANNA)  # the tokens of the last life
+        harness.controls.clear_journal()
+        settings = life.settings
+        if life.database_url:
+            settings.paths.prepare()
+            Vault.open(settings.paths, for_new_store=True)
+        with Services.open(settings, harness.services.clock) as services:
+            services.store.transfers.import_contents(contents)
+        if not kill_and_check(harness, life, rotation):
+            break
+        killed += 1
+        harness.advance(minutes=11)
+    return killed
+
+
+MOST_STEPS = 200
+"""More than a life has."""
 
 
 @pytest.mark.parametrize(
     ("steps", "rotation"),
     [
-        pytest.param(range(3, 200, 9), "reuse-detection", id="some"),
-        pytest.param(range(1, 200), "reuse-detection", marks=pytest.mark.slow, id="rotating"),
-        pytest.param(range(1, 200), "off", marks=pytest.mark.slow, id="like Zoho"),
+        pytest.param(range(3, MOST_STEPS, 9), "reuse-detection", id="some"),
+        pytest.param(
+            range(1, MOST_STEPS), "reuse-detection", marks=pytest.mark.slow, id="rotating"
+        ),
+        pytest.param(range(1, MOST_STEPS), "off", marks=pytest.mark.slow, id="like Zoho"),
     ],
 )
 def test_a_kill_loses_no_grant_without_saying_so(
     harness: Harness, tmp_path: Path, steps: range, rotation: str
 ) -> None:
     harness.add_connection("crm")
-    contents = harness.services.store.transfers.export_contents()
-    killed = 0
-    for step in steps:
-        harness.controls.change_settings(refresh_token_rotation=rotation)
-        harness.controls.change_password(ANNA)  # the tokens of the last life
-        harness.controls.clear_journal()
-        directory = tmp_path / f"killed-{step}"
-        settings = settings_for(directory, harness.simulator.url)
-        with Services.open(settings, harness.services.clock) as services:
-            services.store.transfers.import_contents(contents)
-        if not kill_and_check(harness, directory, step, rotation):
-            break
-        killed += 1
-        harness.advance(minutes=11)
-    else:
-        pytest.fail("the life has more effects than that")
-    assert killed > 5
+    url = harness.simulator.url
+    lives = (KilledLife(tmp_path / f"killed-{step}", url, "", step) for step in steps)
+    assert 5 < kill_lives(harness, rotation, lives) < len(steps)
+
+
+def lives_in_shared_stores(
+    harness: Harness, directory: Path, ends: Iterable[tuple[int, float]]
+) -> Iterator[KilledLife]:
+    """Lives, each with a new database, that end at a step and after a delay in seconds."""
+    server, url = postgresql_server(), harness.simulator.url
+    for step, delay in ends:
+        name = server.create_database(postgresql_template())
+        yield KilledLife(directory / name, url, server.url(name), step, delay)
+        server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        shutil.rmtree(directory / name)
+
+
+def test_a_killed_machine_leaves_a_shared_store_to_the_next(
+    harness: Harness, tmp_path: Path
+) -> None:
+    harness.add_connection("crm")
+    ends = [(step, 0.0) for step in range(9, MOST_STEPS, 24)]
+    lives = lives_in_shared_stores(harness, tmp_path, ends)
+    assert 2 < kill_lives(harness, "off", lives) < len(ends)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rotation", ["reuse-detection", "off"])
+def test_of_250_machines_killed_at_random_each_leaves_the_store_to_the_next(
+    harness: Harness, tmp_path: Path, rotation: str
+) -> None:
+    harness.add_connection("crm")
+    each = [(step, 0.0) for step in range(1, MOST_STEPS)]
+    steps = kill_lives(harness, rotation, lives_in_shared_stores(harness, tmp_path, each))
+    assert 5 < steps < len(each)
+    chance = random.Random(2026)
+    ends = [(chance.randrange(1, steps), chance.random() / 50) for _ in range(250 - steps)]
+    lives = lives_in_shared_stores(harness, tmp_path, ends)
+    assert kill_lives(harness, rotation, lives) == len(ends)

@@ -7,6 +7,7 @@ about to be committed. At the given step the process kills itself with SIGKILL.
 import os
 import signal
 import sys
+import threading
 from datetime import datetime
 from itertools import count
 from pathlib import Path
@@ -19,20 +20,29 @@ from wizard.services import Services
 OBSERVED_EVENTS = ("os.rename", "subprocess.Popen", "socket.connect")
 
 
-def kill_at_step(step: int, services: Services) -> None:
-    """Kill this process at the step with this number."""
+def kill_at_step(step: int, services: Services, delay_seconds: float = 0) -> None:
+    """Kill this process at the step with this number, or so much later."""
     numbers = count(1)
 
+    def kill() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
     def count_step() -> None:
-        if next(numbers) == step:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if next(numbers) != step:
+            return
+        if delay_seconds:
+            threading.Timer(delay_seconds, kill).start()
+        else:
+            kill()
 
     def audit(event_name: str, _details: object) -> None:
         if event_name in OBSERVED_EVENTS:
             count_step()
 
     def commit(connection: Connection) -> None:
-        if connection.get_execution_options().get("begin") == "IMMEDIATE":
+        options = connection.get_execution_options()
+        is_local_write = options.get("begin") == "IMMEDIATE"
+        if is_local_write or options.get("isolation_level") == "READ COMMITTED":
             count_step()
 
     sys.addaudithook(audit)

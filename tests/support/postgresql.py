@@ -56,6 +56,14 @@ class PostgresqlServer:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(statement.encode())
 
+    def sessions(self, column: str, value: str) -> list[int]:
+        """The process IDs of the sessions with this value in `pg_stat_activity`."""
+        import psycopg
+
+        query = f"SELECT pid FROM pg_stat_activity WHERE {column} = %s AND pid <> pg_backend_pid()"
+        with psycopg.connect(self.url("postgres")) as connection:
+            return [pid for (pid,) in connection.execute(query.encode(), (value,))]
+
     def create_database(self, template: str = "template0") -> str:
         """Create a database; returns its name."""
         self._count += 1
