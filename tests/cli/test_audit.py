@@ -117,7 +117,7 @@ def test_a_role_that_does_not_own_the_tables_can_do_everything_but_change_the_hi
     assert {each["database_role"] for each in events} == {ROLE}
 
     old = """INSERT INTO events (at, connection, kind, details, "user", machine)
-        VALUES ('2020-01-01', 'crm', 'token-served', '{}', '', '')"""
+        VALUES ('2020-01-01T00:00:00.000000+00:00', 'crm', 'token-served', '{}', '', '')"""
     with psycopg.connect(url, autocommit=True) as connection:
         for statement in (
             "UPDATE events SET kind = 'edited'",
@@ -128,6 +128,16 @@ def test_a_role_that_does_not_own_the_tables_can_do_everything_but_change_the_hi
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege, match=r"denied|owner"):
                 connection.execute(statement.encode())
+        for old_value, value in (
+            ("2020-01-01T00", "2020-01-01T24"),
+            ("2020", "10000"),
+            ("2020-01-01T00:00:00.000000+00:00", "infinity"),
+            ("{}", "[]"),
+            ("{}", '{"target": null}'),
+        ):
+            unreadable = old.replace(f"'{old_value}", f"'{value}", 1)
+            with pytest.raises((psycopg.errors.CheckViolation, psycopg.errors.DataError)):
+                connection.execute(unreadable.encode())
         connection.execute(old)
         connection.execute(f"SELECT {schema.PRUNE_EVENTS}()".encode())
     assert exported(shell.run("audit", "--json")) == events

@@ -125,6 +125,17 @@ _IDENTITY = Table("zoho_wizard_store", MetaData(), Column("version", Integer), C
 _RETENTION_END = f"""to_char((now() AT TIME ZONE 'UTC') - interval '{schema.RETENTION.days} days',
     'YYYY-MM-DD"T"HH24:MI:SS')"""
 _KEEP_EVENTS = (
+    """CREATE FUNCTION zoho_wizard_has_only_texts(text) RETURNS boolean LANGUAGE sql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+        SELECT coalesce(bool_and(json_typeof(value) = 'string'), true) FROM json_each($1::json)
+    $$""",
+    # A row that can't be read would hide all others, and nobody may remove it. A time zone may turn
+    # the end of the year 9999 into a time that Python doesn't have.
+    """ALTER TABLE events ADD CHECK (
+        to_char(at::timestamptz AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"') = at
+        AND at BETWEEN '1970' AND '9999' AND zoho_wizard_has_only_texts(details)
+    )""",
     f"""CREATE FUNCTION zoho_wizard_keep_events() RETURNS trigger LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
     AS $$
@@ -151,7 +162,8 @@ _KEEP_EVENTS = (
             $body$$f$, current_schema());
     END $do$""",  # noqa: S608 - only constants are inserted
 )
-"""What makes the server refuse to change an event, or to remove one before its time."""
+"""What makes the server refuse to change an event, to remove one before its time, and to add one
+that can't be read."""
 
 
 class PostgresqlDatabase(Database):
