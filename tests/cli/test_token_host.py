@@ -131,7 +131,16 @@ def test_a_report_with_other_fields_is_from_a_different_version(
     assert error_of(shell.run("list", "--json", **environment))["code"] == "token-host-version"
 
 
-@over_rows("retry_at", ["soon", {"at": 1}, "9999-12-31T23:59:59-14:00", "2026-01-01T00:00:00"])
+@over_rows(
+    "retry_at",
+    [
+        "soon",
+        {"at": 1},
+        "9999-12-31T23:59:59-14:00",
+        "9999-12-31T23:59:59+00:00",  # the next year in Tokyo
+        "2026-01-01T00:00:00",
+    ],
+)
 def test_a_refusal_with_a_strange_time_is_from_a_different_version(
     shell: Shell, tmp_path: Path, retry_at: object
 ) -> None:
@@ -141,7 +150,7 @@ def test_a_refusal_with_a_strange_time_is_from_a_different_version(
     program.write_text(f"#!/bin/sh\nprintf %s '{json.dumps(answer)}'\n")
     program.chmod(0o755)
     environment = {"PATH": str(tmp_path), "ZOHO_WIZARD_REMOTE": UNREACHED}
-    found = error_of(shell.run("token", "crm", "--json", **environment))
+    found = error_of(shell.run("token", "crm", "--json", **environment, TZ="Asia/Tokyo"))
     assert found["code"] == "token-host-version"
 
 

@@ -17,7 +17,13 @@ from support.ssh_server import TokenHostMachine, token_host
 
 from wizard.fastpath.ssh_requests import SshRequest
 from wizard.fastpath.token_file import CachedToken
-from wizard.fastpath.token_host import MAX_ANSWER_BYTES, get_token, parse_address
+from wizard.fastpath.token_host import (
+    MAX_ANSWER_BYTES,
+    MAX_DETAIL_CHARACTERS,
+    ask,
+    get_token,
+    parse_address,
+)
 from wizard.paths import locate
 
 __all__ = ["token_host"]
@@ -226,13 +232,18 @@ def test_a_token_in_an_answer_is_found(answering: Path) -> None:
                 {"expires_in": "x"},
                 {"expires_in": None},
                 {"expires_in": math.inf},
+                {"expires_in": 0},
+                {"expires_in": 10**400},
                 {"generation": "x"},
                 {"document": '{"expires_in": 0}\x1b[2J'},
                 {"document": "{}"},
                 {"document": '"expires_in": 0'},
+                {"document": '{"expires_in": 0, "x": ' + "[" * 200 + "]" * 200 + "}"},
+                {"document": '{"expires_in": 0, "x": "' + "x" * 100_000 + '"}'},
                 {"variables": {"LD_PRELOAD": "/tmp/x.so"}},
                 {"variables": {"ZOHO_WIZARD_HOME": "/tmp"}},
                 {"variables": {"ZOHO_DC": "eu\nPATH=/tmp"}},
+                {"variables": {"ZOHO_DC": "x" * 100_000}},
                 {"variables": ["ZOHO_DC"]},
             )
         ),
@@ -254,6 +265,24 @@ def test_an_answer_that_isnt_as_it_has_to_be_is_refused(
 @over_rows("text", ["", "Welcome!\n{}", "[]", '"x"', "{}", "[" * 100_000])
 def test_what_isnt_an_answer_is_refused(answering: Path, text: str) -> None:
     assert found_in(answering, text) == "token-host-without-wizard"
+
+
+@over_rows(
+    "changed",
+    [
+        {"protocol": "x" * 10_000},
+        {"zoho": "x" * 10_000},
+        {"error": {**ERROR, "details": {"email": "x" * 10_000}}},
+    ],
+)
+def test_no_message_has_a_long_text_of_a_host(answering: Path, changed: dict[str, object]) -> None:
+    (answering / "answer").write_text(json.dumps({**ANSWER, **changed}))
+    host = parse_address("ssh://tokens@host")
+    assert host is not None
+    environment = {"PATH": str(answering), "ZOHO_WIZARD_HOME": str(answering / "home")}
+    details = ask(host, SshRequest("token", ("crm",)), environment)["error"]["details"]
+    assert "x" * 100 in "".join(details.values())
+    assert max(map(len, details.values())) <= MAX_DETAIL_CHARACTERS
 
 
 def test_no_more_is_read_from_a_host_than_an_answer_has(answering: Path) -> None:

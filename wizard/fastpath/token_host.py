@@ -36,6 +36,14 @@ MAX_ANSWER_BYTES = 4 * 1024 * 1024
 """No more is read from a host: thousands of connections need less."""
 MAX_ERRORS_BYTES = 65536
 """The same for what it or ``ssh`` writes to stderr."""
+MAX_EXPIRES_IN_SECONDS = 24 * 60 * 60
+"""Zoho's access tokens are valid for an hour."""
+MAX_DOCUMENT_CHARACTERS = 16384
+"""Of the document and the variables of a token: their copy must fit into its file."""
+MAX_BRACKETS = 100
+"""In the document, so that each program can read it."""
+MAX_DETAIL_CHARACTERS = 500
+"""Of each text in a message that the host chose."""
 _CHUNK_BYTES = 65536
 _MAX_DIRECTORY_BYTES = 49
 """A socket's path has at most 107 bytes, of which ssh needs 58: a slash, 40 for the name, and 17
@@ -186,11 +194,12 @@ def ask(
     try:
         answer = json.loads(output)
         protocol, zoho, error = answer["protocol"], answer["zoho"], answer["error"]
+        theirs = {"protocol": _text(protocol), "zoho": _text(zoho)}
         if error is not None:
             error = {
                 "code": str(error["code"]),
                 "details": {
-                    **{str(key): str(text) for key, text in error["details"].items()},
+                    **{str(key): _text(value) for key, value in error["details"].items()},
                     **host.details,
                     "name": "".join(request.names[:1]),
                 },
@@ -200,11 +209,11 @@ def ask(
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
         return {"error": failure(host, "token-host-without-wizard", _last_line(errors))}
     if protocol != PROTOCOL:
-        versions = {"ours": str(PROTOCOL), "theirs": str(protocol)}
+        versions = {"ours": str(PROTOCOL), "theirs": theirs["protocol"]}
         return {"error": failure(host, "token-host-version", **versions)}
     ours = here.simulator_url.rstrip("/") or "live"
     if zoho != ours:
-        return {"error": failure(host, "token-host-foreign-zoho", ours=ours, theirs=str(zoho))}
+        return {"error": failure(host, "token-host-foreign-zoho", ours=ours, theirs=theirs["zoho"])}
     if error is None:
         return {"token": answer.get("token"), "report": answer.get("report")}
     return {"error": error}
@@ -333,6 +342,11 @@ def _last_line(errors: str) -> str:
     return next((line for line in reversed(lines) if line), "")[:_MAX_REASON_CHARACTERS].rstrip(".")
 
 
+def _text(value: "Any") -> str:
+    """What the host said, for a message."""
+    return str(value)[:MAX_DETAIL_CHARACTERS]
+
+
 def _token_of(given: "Any", asked_at: float) -> CachedToken | None:
     """The access token in an answer; None if anything in it isn't as it has to be. What the host
     says is printed and becomes variables of a command, so neither can be anything else."""
@@ -346,6 +360,9 @@ def _token_of(given: "Any", asked_at: float) -> CachedToken | None:
             0 < len(value) <= MAX_TOKEN_CHARACTERS
             and value.isascii()
             and all("!" <= each <= "~" for each in value)
+            and 0 < given["expires_in"] <= MAX_EXPIRES_IN_SECONDS
+            and len(document) + sum(map(len, lines)) <= MAX_DOCUMENT_CHARACTERS
+            and sum(map(document.count, "[{")) <= MAX_BRACKETS
             and all(each.isprintable() or each == "\n" for each in document)
             and token_file.EXPIRES_IN in document
             and isinstance(json.loads(document), dict)

@@ -86,7 +86,8 @@ def to_error(error: Mapping[str, Any]) -> WizardError:
     that the host has a newer one."""
     code, given = error["code"], error["retry_at"]
     try:
-        retry_at = parse_iso(given).astimezone(UTC) if given else None
+        # At the end of the year 9999, the local time may have no year.
+        retry_at = parse_iso(given).astimezone().astimezone(UTC) if given else None
     except (OverflowError, TypeError, ValueError):
         code, retry_at = "token-host-version", None
     return WizardError(
