@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from dotenv import dotenv_values
-from sqlalchemy import update
+from sqlalchemy import delete, select, update
 from support.claims import over_rows
 from support.delivery import deliver, raises_failure, reauthorize
 from support.harness import Harness
@@ -86,6 +86,27 @@ def test_what_somebody_without_the_key_changed_in_the_database_gets_nothing(
             with raises_failure("destination-altered"):
                 services.delivery.deliver(services.store.destinations.all()[0])
     assert not stolen.exists()
+
+
+def test_an_undo_restores_no_content_of_another_destination(harness: Harness, grant: Grant) -> None:
+    services, shared = harness.services, harness.directory / "shared.env"
+    destinations = [
+        deliver(harness, "dotenv", each) for each in (harness.directory / ".env", shared)
+    ]
+    renewed, before = reauthorize(harness), shared.read_text()
+    first, second = (services.delivery.deliver(each, renewed) for each in destinations)
+    table = schema.destinations
+    with services.store.database.write() as c:
+        contents = select(table.c.previous_content).where(table.c.id == first.id)
+        content = c.scalars(contents).one()
+        c.execute(delete(table).where(table.c.id == first.id))
+        c.execute(update(table).values(id=first.id, previous_content=content))
+    (altered,) = services.store.destinations.all()
+    delivered = shared.read_text()
+    with raises_failure("destination-altered"):
+        services.delivery.undo(altered)
+    assert before != shared.read_text() == delivered
+    assert second.target == altered.target
 
 
 def test_a_field_uses_the_chosen_name(harness: Harness, grant: Grant) -> None:

@@ -30,7 +30,8 @@ CONFIGURED_FIELDS = (
 )
 """The fields that the user chose; the others are the delivery status."""
 
-SEAL = RowSeal(_T, labels.DESTINATION, ("machine", *CONFIGURED_FIELDS))
+SEAL = RowSeal(_T, labels.DESTINATION, ("id", "machine", *CONFIGURED_FIELDS))
+"""With the ID, so that a destination can't get the previous content of another one."""
 
 _COLUMNS = [each for each in _T.c if each.name != "seal"]
 
@@ -211,8 +212,10 @@ class DestinationRepository(Repository):
 def insert_destination(c: DatabaseConnection, vault: Vault, destination: Destination) -> int:
     """Insert a destination without a previous content; returns its id."""
     row = {key: value for key, value in vars(destination).items() if key in _T.c and key != "id"}
-    row |= {"previous_content": None, "seal": SEAL.make(vault, row)}
-    return int(c.execute(insert(_T).values(**row).returning(_T.c.id)).scalar_one())
+    row |= {"previous_content": None, "seal": b""}
+    row["id"] = int(c.execute(insert(_T).values(**row).returning(_T.c.id)).scalar_one())
+    c.execute(update(_T).where(_T.c.id == row["id"]).values(seal=SEAL.make(vault, row)))
+    return int(row["id"])
 
 
 def _destination_from_row(vault: Vault, row: Row[Any]) -> Destination:
