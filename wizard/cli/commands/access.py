@@ -100,8 +100,8 @@ def add_access(terminal: Terminal, name: str, user: str | None, ssh_key: str | N
 def list_access(terminal: Terminal, name: str | None) -> None:
     """List the users and SSH keys that can request access tokens.
 
-    Without NAME, it lists them for all connections. Users of other machines that share the
-    database are listed, too. Keys are the same on all machines.
+    Without NAME, it lists them for all connections. It also lists users of other machines that
+    share the database. SSH keys are the same on all machines.
 
     \b
     Examples:
@@ -184,8 +184,8 @@ def answer_over_ssh(terminal: Terminal, fingerprint: str) -> None:
     """Answer one request of another machine.
 
     The SSH server runs this, because the line that `zoho-wizard access add NAME --ssh-key FILE`
-    prints says so. What the other machine asks is in SSH_ORIGINAL_COMMAND. Without it, a person
-    has connected, and gets a sentence instead of JSON.
+    prints says so. The request of the other machine is in SSH_ORIGINAL_COMMAND. Without it, a
+    person has connected, and gets a sentence instead of JSON.
 
     \b
     Examples:

@@ -39,7 +39,7 @@ class TimeType(click.ParamType[datetime]):
 
 
 @click.command()
-@click.argument("names", type=NEW_CONNECTION_NAME, nargs=-1)
+@click.argument("names", type=NEW_CONNECTION_NAME, nargs=-1, metavar="[NAME]...")
 @click.option(
     "--since",
     type=TimeType(),
@@ -50,12 +50,14 @@ class TimeType(click.ParamType[datetime]):
 @click.option(
     "--user",
     "users",
+    metavar="USER",
     multiple=True,
     help="Show what this user of the operating system did or got. Repeat it for several users.",
 )
 @click.option(
     "--machine",
     "machines",
+    metavar="HOST",
     multiple=True,
     help="Show what the machine with this host name recorded. Repeat it for several machines.",
 )
@@ -71,7 +73,8 @@ class TimeType(click.ParamType[datetime]):
 @click.option(
     "--limit",
     type=click.IntRange(min=1),
-    help=f"Show at most this many events, the last ones. Default: {DEFAULT_LIMIT}, and all with "
+    metavar="NUMBER",
+    help=f"Show only the last events, at most this many. Default: {DEFAULT_LIMIT}, or all with "
     "--json.",
 )
 @pass_terminal
@@ -87,9 +90,9 @@ def audit(
 ) -> None:
     """Show who did what, and who got access tokens.
 
-    The audit log has authorizations, deliveries, printed secrets, access tokens that programs got,
-    and changes, of all connections or of NAMES. It contains no secrets. Events of access tokens
-    are kept for 30 days. With --json, each event is one line.
+    The audit log lists authorizations, deliveries, changes, printed secrets, and access tokens that
+    programs got. Without NAME, it shows everything. It contains no secrets. Events about access
+    tokens are kept for 30 days. With --json, each event is one line.
 
     \b
     Examples:

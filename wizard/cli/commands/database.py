@@ -100,8 +100,9 @@ def use_database(terminal: Terminal, url: str, key_file: Path | None, machine_na
 def grant(terminal: Terminal, role: str) -> None:
     """Let a database role use the tables.
 
-    Run it as the role that owns the tables, and let the machines use ROLE. PostgreSQL then refuses
-    to change or delete what is in the audit log. Repeat it after each update of zoho-wizard.
+    Use a URL with the role that owns the tables for this command, and one with ROLE on the
+    machines. PostgreSQL then doesn’t let them change or delete what is in the audit log. Repeat the
+    command after each update of zoho-wizard.
 
     \b
     Examples:
@@ -125,10 +126,10 @@ def grant(terminal: Terminal, role: str) -> None:
 def migrate_database(terminal: Terminal, target: str, dry_run: bool, yes: bool) -> None:
     """Move everything to a shared database, or back.
 
-    URL is an empty PostgreSQL database. With `local`, everything moves from the shared database
-    to this machine, and other machines lose their connections and destinations. The key stays,
-    and the old database is deactivated. If the command is interrupted, nothing is lost: run it
-    again.
+    URL leads to an empty PostgreSQL database. With `local`, everything moves from the shared
+    database to this machine, and other machines lose their connections and destinations. The key
+    stays the same, and the old database is deactivated. If the command is interrupted, nothing is
+    lost: run it again.
 
     \b
     Examples:
@@ -189,7 +190,8 @@ def machines(context: click.Context, terminal: Terminal) -> None:
     """List the machines that share the database.
 
     Each has its own destinations, and its own users with access to tokens. A replaced refresh
-    token is revoked only when no machine’s destination has it. So remove a machine that is gone.
+    token is revoked only when no destination on any machine has it. So remove a machine that
+    no longer exists.
 
     \b
     Examples:
@@ -201,7 +203,8 @@ def machines(context: click.Context, terminal: Terminal) -> None:
     found = machine_reports(terminal.services.store.machines.all())
 
     def render() -> None:
-        print_machines(terminal, found)
+        if found:
+            print_machines(terminal, found)
         if len(found) < 2:
             terminal.renderer.print_note(message("notes", "database-only-machine"))
 
@@ -215,8 +218,8 @@ def machines(context: click.Context, terminal: Terminal) -> None:
 def remove_machine(terminal: Terminal, name: str, yes: bool) -> None:
     """Remove a machine that no longer uses the database.
 
-    Its destinations are removed, and its users’ access. To keep it from reading the database,
-    replace the encryption key, and the password of the database’s role.
+    Its destinations and its users’ access are removed. To keep it from reading the database,
+    replace the encryption key, and change the password of the database role.
 
     \b
     Examples:
@@ -269,7 +272,7 @@ def rotate_key(terminal: Terminal, yes: bool) -> None:
     Other commands wait a moment, and programs keep their access tokens. If the command is
     interrupted, everything can still be read: run it again to complete it. It needs the key in a
     keyring or in the wizard’s own key file. Machines that share the database need the new key
-    afterwards.
+    afterward.
 
     \b
     Examples:

@@ -226,8 +226,8 @@ def list_destinations(terminal: Terminal, name: str | None) -> None:
     """List destinations.
 
     It shows what was configured and delivered. `destination status` reads what each destination
-    has now. Without NAME, it lists the destinations of all connections. Those on other machines
-    that share the database are listed, too. Only commands there change them.
+    has now. Without NAME, it lists the destinations of all connections. It also lists those
+    on other machines that share the database. Only commands there can change them.
 
     \b
     Examples:

@@ -109,6 +109,7 @@ def _print_status(terminal: Terminal, found: Status) -> None:
     if len(found.machines) > 1:
         renderer.print_heading("Machines")
         print_machines(terminal, found.machines)
+        renderer.print_blank()
     if found.key is None:
         print_no_connections(terminal)
         return
