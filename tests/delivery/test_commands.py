@@ -132,7 +132,7 @@ def test_a_command_that_fails_later_keeps_the_old_version_current(
 
 HANG = """
 import fcntl, subprocess, sys, time
-held = open("held", "w")
+held = open({lock!r}, "w")
 fcntl.flock(held, fcntl.LOCK_EX)
 child = [sys.executable, "-c", "import time; time.sleep(600)"]
 subprocess.Popen(child, pass_fds=[held.fileno()])
@@ -141,15 +141,13 @@ time.sleep(600)
 """
 
 
-def test_a_command_that_hangs_is_killed_with_its_children(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_command_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
     """Its child has a lock, which ends with it."""
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(WizardError, match="command-timeout") as raised:
-        run_command(program(tmp_path, HANG), ENVIRONMENT, timeout_seconds=1.0)
-    assert raised.value.failure.details["stderr"] == "waiting for an answer"
     lock = str(tmp_path / "held")
+    with pytest.raises(WizardError, match="command-timeout") as raised:
+        run_command(program(tmp_path, HANG.format(lock=lock)), ENVIRONMENT, timeout_seconds=1.0)
+    assert raised.value.failure.details["stderr"] == "waiting for an answer"
+    assert Path(lock).exists()
     wait_for(lambda: try_acquire(lock), 5)
     release(lock)
 
@@ -286,7 +284,8 @@ def test_a_reload_that_hangs_is_ended_and_the_delivery_is_kept(
     described = services.delivery.describe(
         Destination("crm", "dotenv", str(harness.directory / ".env"))
     )
-    made = hasty.add(replace(described, reload_command=program(harness.directory, HANG)))
+    hanging = HANG.format(lock=str(harness.directory / "held"))
+    made = hasty.add(replace(described, reload_command=program(harness.directory, hanging)))
     assert made.failure is not None
     assert made.failure.code == "reload-failed"
     assert made.failure.details["stderr"] == "waiting for an answer"
