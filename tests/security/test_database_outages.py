@@ -1,20 +1,28 @@
 """A shared database that ends connections, restarts, is full, or can't be written."""
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
+from pathlib import Path
+from secrets import token_hex
 
+import psycopg
 import pytest
-from support.harness import Harness, settings_of_machine
-from support.postgresql import database_name, postgresql_server
+from support.harness import Harness, settings_for, settings_of_machine
+from support.postgresql import PostgresqlServer, database_name, postgresql_server
 from support.records import raises_failure
 from support.storage import execute
 from support.tokens import wait_for
 
+from wizard.errors import WizardError
+from wizard.model import Event
 from wizard.services import Services
+from wizard.simulator.server import Simulator
 from wizard.store.postgresql import KEPT_CONNECTIONS, MORE_CONNECTIONS, PostgresqlDatabase
+from wizard.vault import Vault
 
 CUT = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -184,3 +192,82 @@ def test_a_database_that_cannot_be_written_serves_cached_tokens_and_sends_nothin
         with raises_failure("store-unwritable"):
             other.tokens.access_token("crm")
     assert not harness.refresh_requests()
+
+
+@contextmanager
+def machines_on(
+    server: PostgresqlServer, simulator: Simulator, directory: Path
+) -> Iterator[tuple[Harness, list[Services]]]:
+    """Three machines that share a store on a server of their own, with a verified connection."""
+    url = server.url(server.create_database())
+    settings = settings_for(directory, simulator.url, url)
+    settings.paths.prepare()
+    Vault.open(settings.paths, for_new_store=True)
+    PostgresqlDatabase.open(settings.paths, may_create=True).close()
+    with ExitStack() as stack:
+        first = stack.enter_context(Services.open(settings, simulator.clock))
+        harness = Harness(first, simulator, directory)
+        harness.add_verified_connection()
+        others = [settings_of_machine(harness, name, url) for name in ("second", "third")]
+        opened = [stack.enter_context(Services.open(each, simulator.clock)) for each in others]
+        yield harness, [first, *opened]
+
+
+def token_or_code(services: Services) -> str:
+    try:
+        return services.tokens.access_token("crm").value
+    except WizardError as error:
+        return error.failure.code
+
+
+@pytest.mark.slow
+def test_a_server_that_crashes_under_load_costs_no_authorization(
+    zoho_simulator: Simulator, tmp_path: Path
+) -> None:
+    server = PostgresqlServer()
+    try:
+        with machines_on(server, zoho_simulator, tmp_path) as (harness, machines):
+            for _ in range(5):
+                harness.advance(minutes=61)
+                harness.controls.inject_fault("slow", endpoint="oauth/v2/token", seconds=0.5)
+                with ThreadPoolExecutor(12) as threads:
+                    asked = [threads.submit(token_or_code, each) for each in machines * 4]
+                    server.restart()
+                    answers = {each.result() for each in asked}
+                codes = {each for each in answers if not each.startswith("1000.")}
+                assert codes <= {"database-unreachable"}
+                tokens = {each.tokens.access_token("crm").value for each in machines}
+                assert len(tokens) == 1
+            assert usable_tokens(harness) == stored_tokens(harness)
+    finally:
+        server.close()
+
+
+def fill_disk(server: PostgresqlServer, rows: int) -> None:
+    """Add so many rows at a time until they don't fit."""
+    row = "INSERT INTO filler SELECT repeat('x', 1999) FROM generate_series(1, {})"
+    with suppress(psycopg.errors.DiskFull):
+        while True:
+            server.execute(row.format(rows))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a file system")
+def test_a_full_disk_of_the_server_is_reported_and_costs_no_authorization(
+    zoho_simulator: Simulator, tmp_path: Path
+) -> None:
+    server = PostgresqlServer(disk_megabytes=96)
+    try:
+        with machines_on(server, zoho_simulator, tmp_path) as (harness, machines):
+            server.execute("CREATE UNLOGGED TABLE filler (text TEXT)")
+            for rows in (10_000, 100, 1):
+                fill_disk(server, rows)
+            large = Event(harness.now(), "crm", "edited", {"note": token_hex(50_000)})
+            with raises_failure("disk-full"):
+                machines[0].store.events.record(large)
+            server.execute("DROP TABLE filler")
+            machines[0].store.events.record(large)
+            assert machines[1].tokens.access_token("crm").value
+            assert usable_tokens(harness) == stored_tokens(harness)
+    finally:
+        server.close()

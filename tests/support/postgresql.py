@@ -32,9 +32,12 @@ SETTINGS = {
 class PostgresqlServer:
     """A running server. Its databases have no passwords; only its socket leads to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, disk_megabytes: int = 0) -> None:
+        """`disk_megabytes`: the size of a file system for its data, which only root can mount; 0:
+        the data shares one."""
+        alone = ["unshare", "--mount"] if disk_megabytes else []
         self._keeper = subprocess.Popen(
-            [sys.executable, __file__, str(programs())],
+            [*alone, sys.executable, __file__, str(programs()), str(disk_megabytes)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -71,6 +74,13 @@ class PostgresqlServer:
         self.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
         return name
 
+    def restart(self) -> None:
+        """End the server as a crash does, and start it again."""
+        data = str(self.directory / "data")
+        pg_ctl = [str(programs() / "pg_ctl"), "-D", data, "--silent", "-w"]
+        command = [*pg_ctl, "restart", "-m", "immediate", "-l", "log"]
+        subprocess.run(command, check=True, **process_options(self.directory))
+
     def close(self) -> None:
         """Stop the server and remove its files."""
         self._keeper.communicate()
@@ -100,14 +110,26 @@ def postgresql_server() -> PostgresqlServer:
     return server
 
 
-def _keep(bin_directory: Path) -> None:
-    """Start a server, print its directory, and stop it at the end of the input."""
-    directory = Path(mkdtemp(prefix="zw-", dir=MEMORY if os.access(MEMORY, os.W_OK) else None))
+def process_options(directory: Path) -> dict[str, Any]:
+    """How to start PostgreSQL's programs."""
     options: dict[str, Any] = {"cwd": directory, "stdout": subprocess.DEVNULL}
     if os.geteuid() == 0:
-        os.chown(directory, UNPRIVILEGED_ID, UNPRIVILEGED_ID)
         options |= {"user": UNPRIVILEGED_ID, "group": UNPRIVILEGED_ID, "extra_groups": []}
+    return options
+
+
+def _keep(bin_directory: Path, disk_megabytes: int) -> None:
+    """Start a server, print its directory, and stop it at the end of the input."""
+    directory = Path(mkdtemp(prefix="zw-", dir=MEMORY if os.access(MEMORY, os.W_OK) else None))
+    options = process_options(directory)
+    if os.geteuid() == 0:
+        os.chown(directory, UNPRIVILEGED_ID, UNPRIVILEGED_ID)
     directory.chmod(0o755)
+    if disk_megabytes:
+        (directory / "data").mkdir()
+        mode = f"size={disk_megabytes}m,mode=700,uid={UNPRIVILEGED_ID},gid={UNPRIVILEGED_ID}"
+        mount = ["mount", "-t", "tmpfs", "-o", mode, "tmpfs", str(directory / "data")]
+        subprocess.run(mount, check=True)
     data = ["-D", str(directory / "data")]
     settings = " ".join(f"-c {name}={value!r}" for name, value in SETTINGS.items())
     pg_ctl = [str(bin_directory / "pg_ctl"), *data, "--silent", "-w"]
@@ -126,8 +148,10 @@ def _keep(bin_directory: Path) -> None:
         sys.stdin.read()
     finally:
         subprocess.run([*pg_ctl, "stop", "-m", "immediate"], check=False, **options)
+        if disk_megabytes:
+            subprocess.run(["umount", directory / "data"], check=True)
         shutil.rmtree(directory)
 
 
 if __name__ == "__main__":
-    _keep(Path(sys.argv[1]))
+    _keep(Path(sys.argv[1]), int(sys.argv[2]))
