@@ -34,7 +34,7 @@ def measure(installation: Installation) -> Iterator[Measurement]:
             refreshes.append(len(harness.refresh_requests()))
         worst, limit = max(waits), UPSTREAM_SECONDS + 1
         yield Measurement(
-            f"{PROCESSES} processes at expiry, the worst wait; refreshes: {join_counts(refreshes)}",
+            f"{PROCESSES} processes at expiry, the worst wait; refreshes: {_join(refreshes)}",
             f"{worst:.2f} s",
             f"upstream {UPSTREAM_SECONDS} s + 1 s",
             ratio(worst, limit),
@@ -48,8 +48,7 @@ def measure(installation: Installation) -> Iterator[Measurement]:
         refreshes = [len(harness.refresh_requests())]
     bare = _elapsed([installation.python, "-c", "pass"], environment)
     yield Measurement(
-        f"{PROCESSES} fresh `token NAME` at expiry, all together; "
-        f"refreshes: {join_counts(refreshes)}",
+        f"{PROCESSES} fresh `token NAME` at expiry, all together; refreshes: {_join(refreshes)}",
         f"{ours:.2f} s",
         f"{PROCESSES} × `python -c pass` {bare:.2f} s",
         ratio(ours, bare),
@@ -57,8 +56,7 @@ def measure(installation: Installation) -> Iterator[Measurement]:
     )
 
 
-def join_counts(refreshes: list[int]) -> str:
-    """Numbers, separated by commas."""
+def _join(refreshes: list[int]) -> str:
     return ", ".join(str(each) for each in refreshes)
 
 
