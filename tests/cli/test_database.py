@@ -234,10 +234,12 @@ def test_the_machines_are_listed_and_one_is_removed(shell: Shell, two_machines: 
 
     remove = ("database", "machines", "remove", "--json")
     assert error_code(shell.run(*remove, "web2")) == "input-needed"
-    assert error_code(shell.run(*remove, "web1", "--yes")) == "machine-is-this-one"
-    assert error_code(shell.run(*remove, "web3", "--yes")) == "unknown-machine"
+    assert error_code(shell.run(*remove, "web1")) == "machine-is-this-one", "before it asks"
+    assert error_code(shell.run(*remove, "web3")) == "unknown-machine"
     assert result(shell.run(*remove, "web2", "--yes")) == {"name": "web2"}
     assert result(shell.run("destination", "list", "--json"))["destinations"] == []
+    removed = shell.run("audit", "--kind", "machine-removed", "--json").stdout
+    assert json.loads(removed)["details"] == {"name": "web2"}
 
 
 def test_the_next_token_of_a_machine_delivers_what_the_other_one_reauthorized(

@@ -112,7 +112,7 @@ def test_the_problems_of_a_removed_machine_prevent_no_all_clear(
     notify(other, other.services.monitoring.check_destinations())
     store = harness.services.store
     (name,) = store.machines.others().values()
-    store.machines.remove(name)
+    store.machines.remove(name, harness.services.clock())
     assert store.monitoring.notified() == {}
     notify(harness, harness.services.monitoring.run_checks())
     assert notified(harness)[1:] == [("all-well", "all-well")]

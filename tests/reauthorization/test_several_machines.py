@@ -89,7 +89,7 @@ def test_a_revocation_does_not_wait_for_a_machine_that_was_removed(
     reauthorize(harness)
     store = harness.services.store
     (name,) = store.machines.others().values()
-    store.machines.remove(name)
+    store.machines.remove(name, harness.services.clock())
     assert not other.services.store.destinations.all()
     harness.services.reauthorization.revoke_replaced_tokens()
     assert state_of_first(harness) is GrantState.REVOKED

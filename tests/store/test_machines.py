@@ -88,10 +88,10 @@ def test_a_machine_is_removed_with_its_rows_and_added_again_without_them(
     (name,) = store.machines.others().values()
     (own,) = other.machines.others().values()
     with raises_failure("machine-is-this-one"):
-        store.machines.remove(own)
+        store.machines.remove(own, NOW)
     with raises_failure("unknown-machine"):
-        store.machines.remove("web9")
-    store.machines.remove(name)
+        store.machines.remove("web9", NOW)
+    store.machines.remove(name, NOW)
     assert not other.destinations.all()
     assert not other.access_permissions.exists("crm", 1000)
     assert store.access_permissions.exists("crm", 1000)

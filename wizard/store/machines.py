@@ -20,11 +20,12 @@ from sqlalchemy import delete, func, select, update
 from wizard import files
 from wizard.errors import WizardError, fail
 from wizard.locks import ExclusiveLock
-from wizard.model import Failure
+from wizard.model import Event, Failure
 from wizard.paths import Paths
 from wizard.store import schema
 from wizard.store.connections import ROW_SEALS
 from wizard.store.database import Database, Repository, insert_row
+from wizard.store.history import insert_event
 from wizard.store.installation import forget_machine, forget_machines
 from wizard.vault import Vault
 
@@ -100,22 +101,25 @@ class MachineRepository(Repository):
                 raise fail("machine-name-taken", name=name)
             c.execute(update(_T).where(here).values(name=name))
 
-    def remove(self, name: str) -> None:
+    def removable(self, name: str) -> Machine:
+        """The machine that `remove` would remove. Raises as it."""
+        machines = {each.name: each for each in self.all()}
+        if name not in machines:
+            raise fail("unknown-machine", name=name, known=", ".join(machines))
+        if machines[name].is_here:
+            raise fail("machine-is-this-one", name=name)
+        return machines[name]
+
+    def remove(self, name: str, at: datetime) -> None:
         """Remove a machine with its destinations and its users' access. It is added again, without
         them, if it writes to the store. Raises ``unknown-machine``, ``machine-is-this-one``."""
-        if not self.database.is_shared:
-            raise fail("unknown-machine", name=name, known="")
+        machine_id = self.removable(name).id
         with self.database.write() as c:
-            machine_id = c.scalar(select(_T.c.id).where(_T.c.name == name))
-            if machine_id is None:
-                known = ", ".join(c.scalars(select(_T.c.name).order_by(_T.c.name)))
-                raise fail("unknown-machine", name=name, known=known)
-            if machine_id == self.database.machine_id:
-                raise fail("machine-is-this-one", name=name)
             for each in _OF_MACHINES:
                 c.execute(delete(each.table).where(each.table.c.machine == machine_id))
             forget_machine(c, machine_id)
             c.execute(delete(_T).where(_T.c.id == machine_id))
+            insert_event(c, Event(at, "", "machine-removed", {"name": name}))
 
     def note_use(self, c: DatabaseConnection) -> None:
         """Record within a write transaction that this machine uses the store."""

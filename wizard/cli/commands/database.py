@@ -226,12 +226,12 @@ def remove_machine(terminal: Terminal, name: str, yes: bool) -> None:
       zoho-wizard database machines remove web2
       zoho-wizard database machines remove web2 --yes --json
     """
-    store = terminal.services.store
-    count = next((each.destinations for each in store.machines.all() if each.name == name), 0)
+    machines = terminal.services.store.machines
+    found = machines.removable(name)
     if not yes:
-        details = {"name": name, "destinations": str(count or "")}
+        details = {"name": name, "destinations": str(found.destinations or "")}
         terminal.confirm(message("prompts", "remove-machine", **details), option="--yes")
-    store.machines.remove(name)
+    machines.remove(name, terminal.clock())
     terminal.emit(
         RemovedMachine(name),
         lambda: terminal.renderer.print_success(message("notes", "machine-removed", name=name)),
