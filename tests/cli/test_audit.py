@@ -90,7 +90,7 @@ def test_a_role_that_does_not_own_the_tables_can_do_everything_but_change_the_hi
     assert error_code(shell.run("database", "grant", ROLE, "--json")) == "database-not-shared"
     assert shell.run("database", "use", owner_url).exit_code == 0
     denied = shell.run("database", "use", url, "--json")
-    assert (denied.exit_code, error_code(denied)) == (5, "store-unwritable")
+    assert (denied.exit_code, error_code(denied)) == (5, "database-unwritable")
     for role, code in (("nix", "database-role-unknown"), (OWNER, "database-role-owner")):
         assert error_code(shell.run("database", "grant", role, "--json")) == code
     for _ in range(2):

@@ -72,7 +72,7 @@ def test_every_row_is_moved_to_the_shared_store_and_back(
     assert rows_of(shared.database) == before
     assert shared.clients.get(CLIENT_ID).secrets[0].value == "s3cret"
 
-    with raises_failure("store-unwritable"), shared.database.write() as c:
+    with raises_failure("database-unwritable"), shared.database.write() as c:
         c.exec_driver_sql("DELETE FROM events")
     shared.events.record(Event(NOW, "crm", "edited", {}))
     shared.connections.add(make_connection("desk"))

@@ -62,7 +62,7 @@ def test_a_read_is_one_snapshot_and_cannot_write(store: Store) -> None:
         before = c.exec_driver_sql(count).scalar_one()
         store.connections.add(make_connection("desk"))
         assert c.exec_driver_sql(count).scalar_one() == before
-    with raises_failure("store-unwritable"), store.database.read() as c:
+    with raises_failure("database-unwritable"), store.database.read() as c:
         c.exec_driver_sql("DELETE FROM connections")
 
 

@@ -71,11 +71,11 @@ _LIBPQ_QUESTION = re.compile(r" Is the server running [^?]*\?")
 """What libpq adds to an error, on a line of its own; our advice says the same."""
 
 _FAILURE_CODES = {
-    "25006": "store-unwritable",  # a replica
-    "42501": "store-unwritable",  # the role has no right
+    "25006": "database-unwritable",  # a replica
+    "42501": "database-unwritable",  # the role has no right
     "53100": "disk-full",
     "55P03": "store-locked",
-    "58030": "store-unwritable",
+    "58030": "database-unwritable",
     "XX001": "store-damaged",
     "XX002": "store-damaged",
 }
