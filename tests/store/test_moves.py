@@ -109,7 +109,8 @@ def test_a_move_takes_the_destinations_and_users_of_its_machine_along(
     with closing(Store.open(paths, vault, "live")) as shared:
         require_rows(shared)
         assert len(shared.destinations.everywhere()) == 2
-        move(paths, shared, vault, LOCAL)
+        assert plan_move(paths, shared, LOCAL).rows["destinations"] == 1
+        assert move(paths, shared, vault, LOCAL).rows["destinations"] == 1
     with closing(Store.open(paths, vault, "live")) as local:
         require_rows(local)
         assert len(local.destinations.everywhere()) == 1

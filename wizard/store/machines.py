@@ -30,7 +30,8 @@ from wizard.store.installation import forget_machine, forget_machines
 from wizard.vault import Vault
 
 _T = schema.machines
-_OF_MACHINES = [each for each in ROW_SEALS if "machine" in each.table.c]
+OF_MACHINES = [each for each in ROW_SEALS if "machine" in each.table.c]
+"""The seals of the tables whose rows belong to one machine each."""
 
 SEEN_INTERVAL = timedelta(minutes=1)
 """How often it is recorded that a machine uses the store, at most."""
@@ -115,7 +116,7 @@ class MachineRepository(Repository):
         them, if it writes to the store. Raises ``unknown-machine``, ``machine-is-this-one``."""
         machine_id = self.removable(name).id
         with self.database.write() as c:
-            for each in _OF_MACHINES:
+            for each in OF_MACHINES:
                 c.execute(delete(each.table).where(each.table.c.machine == machine_id))
             forget_machine(c, machine_id)
             c.execute(delete(_T).where(_T.c.id == machine_id))
@@ -135,7 +136,7 @@ class MachineRepository(Repository):
         self._noted_at = time.monotonic()
 
     def _register(self, c: DatabaseConnection, now: datetime) -> None:
-        owners = (select(each.table.c.machine) for each in _OF_MACHINES)
+        owners = (select(each.table.c.machine) for each in OF_MACHINES)
         unused = [_T.c.id.not_in(each) for each in owners]
         c.execute(delete(_T).where(_T.c.last_seen_at < now - UNUSED_AFTER, *unused))
         name = _free_name(_host_name(), c.scalars(select(_T.c.name)).all())
@@ -143,11 +144,9 @@ class MachineRepository(Repository):
 
 
 def claim_rows(c: DatabaseConnection, vault: Vault, machine_id: str, new_id: str) -> None:
-    """Make the rows of a machine those of another, and remove the rows of all others: everything
-    was moved between a local store, where the ID is empty, and a shared one."""
-    for each in _OF_MACHINES:
-        of_machine = each.table.c.machine
-        c.execute(delete(each.table).where(of_machine != machine_id))
+    """Make the rows of a machine those of another: they were moved between a local store, where the
+    ID is empty, and a shared one."""
+    for each in OF_MACHINES:
         each.renew(c, vault, "machine", machine_id, new_id)
         c.execute(update(each.table).values(machine=new_id))
     forget_machines(c)

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import (
     Connection,
     Row,
+    Select,
     TableClause,
     column,
     delete,
@@ -43,7 +44,7 @@ from wizard.store import Store, schema
 from wizard.store.database import Database
 from wizard.store.history import write_when_quiet
 from wizard.store.installation import ARRIVING, MOVED_AWAY, Place, machine_digest
-from wizard.store.machines import claim_rows, own_machine_id
+from wizard.store.machines import OF_MACHINES, claim_rows, own_machine_id
 from wizard.store.sqlite import SqliteDatabase
 from wizard.vault import Vault
 
@@ -54,6 +55,7 @@ LOCAL = "local"
 """The target that is the file of the data directory."""
 
 _INSTALLATION = schema.installation
+_OF_MACHINES = {each.table.name for each in OF_MACHINES}
 _BATCH_ROWS = 1000
 
 
@@ -91,7 +93,7 @@ def plan_move(paths: Paths, store: Store, target: str) -> StoreMove:
         if os.path.lexists(paths.database):
             existing = SqliteDatabase.open(paths)
     with source.read() as c:
-        rows = {each.name: _count(c, each) for each in _tables()}
+        rows = {each.name: _count(c, _moved_rows(each, source.machine_id)) for each in _tables()}
         key_check = _installation(c).key_check
     if existing is not None:
         with closing(existing), existing.read() as c:
@@ -126,7 +128,7 @@ def move_store(
         arriving["url"] = paths.database_url
         with database.write() as copied:
             _require_free(copied, database.path, here.key_check)
-            rows = _copy(c, copied, database)
+            rows = _copy(c, source.machine_id, copied, database)
             machine_id = own_machine_id(paths, machine_digest()) if database.is_shared else ""
             claim_rows(copied, vault, source.machine_id, machine_id)
             database.continue_ids(copied)
@@ -210,8 +212,15 @@ def _tables() -> Sequence[TableClause]:
     )
 
 
-def _count(c: Connection, each: TableClause) -> int:
-    return int(c.scalar(select(func.count()).select_from(each)) or 0)
+def _moved_rows(each: TableClause, machine_id: str) -> Select[Any]:
+    """The rows of a table that are moved: what belongs to other machines isn't."""
+    rows = select(each)
+    return rows.where(each.c.machine == machine_id) if each.name in _OF_MACHINES else rows
+
+
+def _count(c: Connection, rows: TableClause | Select[Any]) -> int:
+    source = rows.subquery() if isinstance(rows, Select) else rows
+    return int(c.scalar(select(func.count()).select_from(source)) or 0)
 
 
 def _installation(c: Connection) -> Row[Any]:
@@ -240,17 +249,20 @@ def _require_free(c: Connection, shown: str, key_check: bytes) -> None:
         raise fail("move-target-in-use", path=shown)
 
 
-def _copy(source: Connection, target: Connection, database: Database) -> dict[str, int]:
+def _copy(
+    source: Connection, machine_id: str, target: Connection, database: Database
+) -> dict[str, int]:
     """Replace all rows of the target `database`; return how many each table has now."""
     rows = {}
     for each in reversed(_tables()):
         if _count(target, each):
             database.remove_rows(target, each.name)
     for each in _tables():
-        found = source.execute(select(each), execution_options={"yield_per": _BATCH_ROWS})
+        moved = _moved_rows(each, machine_id)
+        found = source.execute(moved, execution_options={"yield_per": _BATCH_ROWS})
         for batch in found.mappings().partitions():
             target.execute(insert(each), [dict(row) for row in batch])
-        rows[each.name] = _count(source, each)
+        rows[each.name] = _count(source, moved)
         if _count(target, each) != rows[each.name]:
             raise fail("move-count-differs", table=each.name)
     return rows
