@@ -42,6 +42,7 @@ def test_a_second_machine_with_the_key_prints_the_token_of_the_first(
     created = json.loads(shell.run("database", "use", empty_url, "--json").stdout)
     assert created["is_new"]
     assert json.loads(shell.run("status", "--json").stdout)["database"] == created["database"]
+    assert created["database"] in shell.run("list").stderr, "where no connection was found"
     with Services.open(from_environment(shell.environment), shell.simulator.clock) as services:
         Harness(services, shell.simulator, shell.directory).add_verified_connection()
         token = services.tokens.access_token("crm").value

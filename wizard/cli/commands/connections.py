@@ -125,10 +125,10 @@ def _print_served_list(
 
 def print_no_connections(terminal: Terminal) -> None:
     """Say that there is no connection, and how to make one."""
+    paths = terminal.settings.paths
+    place = paths.data_dir if paths.is_empty else terminal.services.store.database.place
     terminal.renderer.print_note(
-        message(
-            "notes", "no-connections", path=terminal.settings.paths.data_dir, user=current_user()
-        ),
+        message("notes", "no-connections", path=place, user=current_user()),
         command="zoho-wizard connect",
     )
 
