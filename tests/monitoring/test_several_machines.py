@@ -101,6 +101,9 @@ def test_a_timer_leaves_the_checks_to_the_machine_that_made_the_last_one(
     assert not harness.services.monitoring.was_checked_elsewhere(hour), "it wasn't of connections"
     harness.advance(hours=1)
     assert not other.services.monitoring.was_checked_elsewhere(hour)
+    store = harness.services.store
+    store.monitoring.record_check(harness.services.clock() + 2 * hour, (), is_settled=False)
+    assert not other.services.monitoring.was_checked_elsewhere(hour), "its time can't be right"
 
 
 def test_the_problems_of_a_removed_machine_prevent_no_all_clear(
