@@ -15,6 +15,7 @@ from support.records import raises_failure
 
 from wizard.cli.commands import monitor
 from wizard.cli.terminal import Terminal
+from wizard.diagnosis.cautions import password_change_risks
 from wizard.monitoring.service import CheckRun
 from wizard.services import Services
 
@@ -87,6 +88,23 @@ def test_the_check_of_destinations_forgets_no_failed_connection(
     assert len(before) == 1
     notify(other, other.services.monitoring.check_destinations())
     assert notified(harness) == before
+
+
+def test_an_incident_and_a_password_change_affect_the_programs_of_all_machines(
+    harness: Harness, other: Harness
+) -> None:
+    deliver(harness, "dotenv", harness.directory / "app.env")
+    deliver(other, "dotenv", other.directory / "app.env")
+    store = harness.services.store
+    (name,) = store.machines.others().values()
+    programs = (f"{harness.directory}/app.env", f"{name}:{other.directory}/app.env")
+    risks = password_change_risks(
+        store.overviews.all(), store.destinations.programs(), {}, harness.services.clock()
+    )
+    assert [each.programs for each in risks] == [programs]
+    harness.controls.change_password(ANNA)
+    check_run = harness.services.monitoring.run_checks()
+    assert [each.programs for each in check_run.incidents] == [programs]
 
 
 def test_a_timer_leaves_the_checks_to_the_machine_that_made_the_last_one(

@@ -1,7 +1,7 @@
 """What may fail later although everything works, and what a password change affects."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -9,7 +9,7 @@ from itertools import groupby
 from wizard.errors import explain, message
 from wizard.model import Explanation, Failure, GrantState
 from wizard.model.states import ConnectionStatus
-from wizard.store import ConnectionOverview, Destination, SharedGrant, Store
+from wizard.store import ConnectionOverview, SharedGrant, Store
 from wizard.timefmt import format_time
 from wizard.tokens.request_log import RequestLog
 from wizard.zoho import limits
@@ -121,18 +121,16 @@ class PasswordChangeRisk:
 
 def password_change_risks(
     rows: Iterable[ConnectionOverview],
-    destinations: Iterable[Destination],
+    programs: Mapping[str, Sequence[str]],
     last_refreshes: Mapping[str, datetime],
     now: datetime,
     email: str = "",
 ) -> tuple[PasswordChangeRisk, ...]:
     """What depends on account `email`, or on each account, the largest first.
 
-    `last_refreshes` has the time of the last access token of each connection.
+    By connection, `programs` has the destinations, and `last_refreshes` the time of the last access
+    token.
     """
-    targets = defaultdict(list)
-    for each in destinations:
-        targets[each.connection].append(each.target)
     accounts = defaultdict(list)
     for row in rows:
         grant = row.grant
@@ -153,7 +151,7 @@ def password_change_risks(
             connections=tuple(stake for stake, _ in members),
             client_ids=tuple(dict.fromkeys(client for _, client in members)),
             programs=tuple(
-                dict.fromkeys(each for stake, _ in members for each in targets[stake.name])
+                dict.fromkeys(each for stake, _ in members for each in programs.get(stake.name, ()))
             ),
         )
         for (owner, location), members in accounts.items()

@@ -349,9 +349,7 @@ class Incidents:
         self._store.include(case.name for case in cases)
         groups = group_by_cause(cases, self._is_client_only)
         last = self._recent_refreshes(cases) if groups else {}
-        programs = defaultdict(list)
-        for each in self._store.destinations.all() if groups else ():
-            programs[each.connection].append(each.target)
+        programs = self._store.destinations.programs() if groups else {}
         incidents = [
             self._create_incident(group, last, programs, reachable_locations) for group in groups
         ]

@@ -1,5 +1,6 @@
 """Destinations: files and commands that receive a connection's credentials."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -99,6 +100,15 @@ class DestinationRepository(Repository):
             every = self.database.once("destinations", self._select)
             return tuple(each for each in every if connection in (None, each.connection))
         return self._select(connection)
+
+    def programs(self) -> dict[str, list[str]]:
+        """The targets on all machines by connection; on another machine, as ``web2:/srv/.env``."""
+        found = defaultdict(list)
+        for each in self.everywhere():
+            is_here = each.machine == self.database.machine_id
+            place = "" if is_here else f"{each.machine_name}:"
+            found[each.connection].append(place + each.target)
+        return found
 
     def _select(self, connection: str | None = None) -> tuple[Destination, ...]:
         query, machines = select(*_COLUMNS).order_by(_T.c.id), schema.machines.c

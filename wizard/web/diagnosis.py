@@ -95,7 +95,7 @@ def _risks(email: str) -> tuple[PasswordChangeRisk, ...]:
     store = get_services().store
     matching = password_change_risks(
         store.overviews.all(),
-        store.destinations.all(),
+        store.destinations.programs(),
         store.overviews.last_refreshes(),
         get_services().clock(),
         email,

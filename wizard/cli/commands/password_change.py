@@ -76,7 +76,7 @@ def _risks(terminal: Terminal, email: str) -> tuple[PasswordChangeRisk, ...]:
     store = terminal.services.store
     all_risks = password_change_risks(
         store.overviews.all(),
-        store.destinations.all(),
+        store.destinations.programs(),
         store.overviews.last_refreshes(),
         terminal.clock(),
     )
