@@ -261,6 +261,7 @@ def test_the_next_token_of_a_machine_delivers_what_the_other_one_reauthorized(
     (behind,) = result(shell.run("list", "--json"))["outdated_machines"]
     assert behind["name"] == "web2"
     assert "web2" in shell.run("list").stderr
+    assert "not the current" in shell.run("destination", "list").stdout
     token = run_on_second(shell, "token", "crm")
     assert (token.exit_code, token.stdout.count("\n")) == (0, 1)
     assert new in env.read_text()

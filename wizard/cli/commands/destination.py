@@ -238,6 +238,12 @@ def list_destinations(terminal: Terminal, name: str | None) -> None:
     if name is not None:
         store.connections.get(name)
     own, elsewhere = store.destinations.all(name), store.destinations.elsewhere(name)
+    current = {each.name: each.generation for each in store.connections.all()}
+
+    def delivered(stored: Destination) -> str:
+        at = terminal.format_time(stored.delivered_at)
+        is_outdated = stored.generation not in (0, current.get(stored.connection))
+        return message("notes", "delivered-before", at=at) if is_outdated else at
 
     def render() -> None:
         columns = ["Destination", "Connection", "Profile", "Delivered", "Reload command"]
@@ -246,7 +252,7 @@ def list_destinations(terminal: Terminal, name: str | None) -> None:
                 _target_text(each),
                 each.connection,
                 each.profile,
-                terminal.format_time(each.delivered_at),
+                delivered(each),
                 each.reload_command or "none",
             ]
             for each in (*own, *elsewhere)
