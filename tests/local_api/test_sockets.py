@@ -368,6 +368,17 @@ def test_other_users_learn_nothing_about_the_account_behind_a_failure(
     assert not [each for each in (harness.registered_client["client_id"], ANNA) if each in text]
 
 
+def test_an_unexpected_error_is_reported_as_one_of_the_wizard(
+    shared: SocketClient, harness: Harness
+) -> None:
+    with harness.services.store.database.write() as c:
+        c.exec_driver_sql("ALTER TABLE access_permissions RENAME TO renamed")  # by a newer version
+
+    status, answer = shared.request("/token/crm")
+
+    assert (status, error_code(answer)) == (500, "internal-error")
+
+
 def test_the_private_socket_returns_a_one_time_link(own: SocketClient) -> None:
     assert (
         request_browser_link(own.path, "/connections/crm", is_printed=True)

@@ -4,6 +4,7 @@ import json
 import logging
 import math
 import os
+import secrets
 import socket
 import socketserver
 import subprocess
@@ -299,8 +300,10 @@ class RequestHandler(BaseHTTPRequestHandler):
         except WizardError as error:
             self._send_failure(error.failure)
         except Exception as error:
-            log.exception("unknown: an answer broke off")
-            self._send_failure(Failure("unknown", zoho_error=type(error).__name__))
+            number = secrets.token_hex(4)
+            log.exception("internal-error: report %s", number)
+            details = {"exception": type(error).__name__, "number": number}
+            self._send_failure(Failure("internal-error", details=details))
 
     def _handle_token(self, peer: Peer | None, rejected: str) -> None:
         if (name := self._requested_connection) is None:
