@@ -167,21 +167,22 @@ def test_a_service_gets_no_other_file_as_its_credential(
     assert secret.exists()
 
 
-def test_the_service_says_when_it_is_ready_alive_and_stopping(shell: Shell) -> None:
+def test_the_service_says_when_it_is_ready_alive_and_stopping_and_logs_no_link(
+    shell: Shell,
+) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         address = shell.directory / "notify"
         manager.bind(str(address))
         manager.settimeout(30)
-        serving = shell.start(
-            "serve", "--socket-only", NOTIFY_SOCKET=str(address), WATCHDOG_USEC="3000000"
-        )
+        serving = shell.start("serve", NOTIFY_SOCKET=str(address), WATCHDOG_USEC="3000000")
         assert manager.recv(4096).decode().split("\n")[0] == "READY=1"
         assert [manager.recv(4096), manager.recv(4096)] == [b"WATCHDOG=1"] * 2
         serving.send_signal(signal.SIGTERM)
         while (message := manager.recv(4096)) == b"WATCHDOG=1":
             pass
         assert message == b"STOPPING=1"
-        assert serving.finish().exit_code == 0
+        done = serving.finish()
+        assert (done.exit_code, "/browser-link/" in done.stderr) == (0, False)
 
 
 def test_without_pages_tokens_are_served_and_a_page_opens_in_a_second_process(

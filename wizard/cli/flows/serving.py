@@ -306,10 +306,14 @@ def _serve_sockets(terminal: Terminal, share: Path | None) -> None:
     with stop_signals() as stop_event, running_sockets(terminal.services, share):
         socket = terminal.services.paths.socket
         shared = str(share / SOCKET_NAME) if share else ""
-        note = message("notes", "serving-socket", path=socket, shared=shared)
-        terminal.emit_event(
-            ServeEvent("serving", None, None), lambda: terminal.renderer.print_note(note)
-        )
+
+        def print_start() -> None:
+            note = message("notes", "serving-socket", path=socket, shared=shared)
+            terminal.renderer.print_note(note)
+            if not terminal.settings.management.notify_socket:
+                terminal.renderer.print_note(message("notes", "press-ctrl-c"))
+
+        terminal.emit_event(ServeEvent("serving", None, None), print_start)
         _serve_until(terminal, stop_event, None)
 
 
@@ -326,6 +330,9 @@ def _serve_app(terminal: Terminal, share: Path | None) -> None:
 
         def print_start() -> None:
             terminal.renderer.print_note(message("notes", "wizard-running", address=base_url))
+            # A service writes to the journal, which other users may read.
+            if terminal.settings.management.notify_socket:
+                return
             print_browser_link(terminal, create_browser_link)
             terminal.renderer.print_note(message("notes", "serving-keys"))
 
