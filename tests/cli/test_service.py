@@ -85,6 +85,16 @@ def test_units_of_a_user_are_installed_started_replaced_and_removed(
     assert "disable --now zoho-wizard-monitor.timer zoho-wizard.service" in systemd.read_text()
 
 
+def test_units_are_not_installed_for_a_directory_that_is_missing(
+    shell: Shell, systemd: Path
+) -> None:
+    missing = shell.directory / "missing"
+    refused = shell.run("service", "install", "--user", "--metrics", str(missing / "z.prom"))
+    assert (refused.exit_code, "(metrics-unwritable)" in refused.stderr) == (1, True)
+    assert shell.run("service", "install", "--user", "--writable", str(missing)).exit_code == 2
+    assert not unit_directory(shell).exists()
+
+
 def test_a_command_that_systemd_refuses_is_reported(shell: Shell, systemd: Path) -> None:
     failing = shell.directory / "programs" / "systemctl"
     failing.write_text("#!/bin/sh\necho 'Failed to connect to bus' >&2; exit 1\n")

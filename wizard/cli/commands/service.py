@@ -1,5 +1,6 @@
 """``service``: the wizard as systemd services, of this user or of the system."""
 
+import errno
 import os
 import re
 import shlex
@@ -152,7 +153,7 @@ def _require_user_name(context: click.Context, parameter: click.Parameter, value
 )
 @click.option(
     "--writable",
-    type=click.Path(path_type=Path),
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
     multiple=True,
     help="Let system units write destinations in this directory. Repeat it for several.",
 )
@@ -203,7 +204,7 @@ def install(
     if every < MIN_INTERVAL:
         raise fail("monitor-interval-too-short", minimum=format_duration_option(MIN_INTERVAL))
     manager = _manager(terminal, is_system)
-    problem = _problem_with(manager)
+    problem = _problem_with(manager, metrics_file)
     if problem and not dry_run:
         raise WizardError(problem)
     if encrypt_key and manager.scope == "user":
@@ -396,8 +397,11 @@ def _require_root(manager: Manager, is_dry_run: bool) -> None:
         raise fail("service-needs-root")
 
 
-def _problem_with(manager: Manager) -> Failure | None:
-    """What prevents an installation."""
+def _problem_with(manager: Manager, metrics_file: Path | None) -> Failure | None:
+    """What prevents an installation. systemd starts no unit that may write a missing directory."""
+    if metrics_file and not os.path.isdir(metrics_file.absolute().parent):
+        details = {"path": str(metrics_file), "reason": os.strerror(errno.ENOENT)}
+        return Failure("metrics-unwritable", details=details)
     if manager.scope == "user":
         return None
     if hidden := _hidden_part(Path(sys.executable)):
