@@ -8,6 +8,7 @@ import pytest
 from support.harness import ANNA, Harness
 from support.tokens import token_failure
 
+from wizard.errors import WizardError
 from wizard.model import AttemptState, GrantState
 
 
@@ -43,6 +44,22 @@ def test_a_grant_moved_to_another_data_center_is_not_sent(harness: Harness) -> N
     harness.controls.clear_journal()
     assert token_failure(harness).code == "sealed-record-damaged"
     assert harness.controls.journal() == []
+
+
+def test_a_consent_is_not_for_a_connection_that_its_attempt_was_moved_to(
+    harness: Harness,
+) -> None:
+    client = harness.register_client()
+    for name in ("crm", "public"):
+        harness.add_connection(name, client)
+    started = harness.services.authorization.begin("crm")
+    callback = harness.give_consent(started)
+    tamper(harness, "UPDATE attempts SET connection = ?", "public")
+    with pytest.raises(WizardError) as raised:
+        harness.complete_authorization(started, callback)
+    assert raised.value.failure.code == "sealed-record-damaged"
+    assert harness.code_exchanges() == []
+    assert harness.services.store.grants.of_connection("public") == ()
 
 
 def test_a_permanently_rejected_refresh_token_is_not_sent_whatever_its_row_says(

@@ -4,8 +4,8 @@ Each change of an attempt's state is one durable commit. The progress of a re-au
 follows from its attempts, grants and destinations.
 """
 
-from collections.abc import Collection
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -31,12 +31,10 @@ class AttemptRepository(Repository):
 
     def add(self, attempt: Attempt) -> None:
         """Store a new attempt, its ``state`` and verifier sealed."""
-        values = dict(vars(attempt))
+        state_hash = self._vault.fingerprint(attempt.oauth_state)
         with self.database.write() as c:
-            for name, label in _SEALED_COLUMNS.items():
-                values[name] = self._vault.seal(values[name], labels.ATTEMPT, attempt.id, label)
-            values["oauth_state_hash"] = self._vault.fingerprint(attempt.oauth_state)
-            insert_row(c, _ATTEMPTS, **values)
+            values = {**vars(attempt), **_sealed_columns(self._vault, attempt)}
+            insert_row(c, _ATTEMPTS, **values, oauth_state_hash=state_hash)
 
     def get(self, attempt_id: str) -> Attempt:
         """Raises ``unknown-attempt``."""
@@ -134,8 +132,33 @@ def attempt_from_row(vault: Vault, row: Row[Any]) -> Attempt:
     """The attempt in ``row``, its ``state`` and verifier unsealed."""
     values = {name: value for name, value in row._mapping.items() if name != "oauth_state_hash"}
     for name, label in _SEALED_COLUMNS.items():
-        values[name] = vault.unseal(values[name], labels.ATTEMPT, row.id, label)
+        values[name] = vault.unseal(values[name], labels.ATTEMPT, identity_of(values), label)
     return Attempt(**values)
+
+
+def identity_of(attempt: Mapping[str, Any]) -> str:
+    """The identity that the values of an attempt are sealed for: includes the connection, so that a
+    consent can't be for a different one."""
+    return f"{attempt['id']}/{attempt['connection']}"
+
+
+def _sealed_columns(vault: Vault, attempt: Attempt) -> dict[str, bytes]:
+    row = vars(attempt)
+    return {
+        name: vault.seal(row[name], labels.ATTEMPT, identity_of(row), label)
+        for name, label in _SEALED_COLUMNS.items()
+    }
+
+
+def rename_attempts(c: Connection, vault: Vault, name: str, new_name: str) -> None:
+    """Rename the connection of attempts, with their values sealed again.
+
+    Raises ``sealed-record-damaged``.
+    """
+    for row in c.execute(select(_ATTEMPTS).where(_ATTEMPTS.c.connection == name)).all():
+        renamed = replace(attempt_from_row(vault, row), connection=new_name)
+        values = {"connection": new_name, **_sealed_columns(vault, renamed)}
+        c.execute(update(_ATTEMPTS).where(_ATTEMPTS.c.id == row.id).values(values))
 
 
 def advance(

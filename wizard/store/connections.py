@@ -253,6 +253,7 @@ class ConnectionRepository(Repository):
                 raise fail("rename-during-reauthorization", name=name)
             self.database.defer_foreign_keys(c)
             rename_grants(c, self._vault, name, new_name)
+            authorizations.rename_attempts(c, self._vault, name, new_name)
             for seal in ROW_SEALS:
                 seal.renew(c, self._vault, "connection", name, new_name)
             c.execute(update(_T).where(_T.c.name == name).values(name=new_name))

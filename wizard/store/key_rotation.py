@@ -20,6 +20,7 @@ from wizard.locks import ExclusiveLock
 from wizard.model import Clock, Event, Failure
 from wizard.paths import Paths
 from wizard.store import Store, schema
+from wizard.store.authorizations import identity_of as attempt_identity_of
 from wizard.store.clients import identity_of as secret_identity_of
 from wizard.store.connections import ROW_SEALS
 from wizard.store.grants import identity_of as grant_identity_of
@@ -64,9 +65,11 @@ SEALED_COLUMNS = (
     SealedColumn(
         schema.grants, "refresh_token", labels.GRANT, labels.REFRESH_TOKEN, grant_identity_of
     ),
-    SealedColumn(schema.attempts, "oauth_state", labels.ATTEMPT, labels.OAUTH_STATE, _id_of_row),
     SealedColumn(
-        schema.attempts, "code_verifier", labels.ATTEMPT, labels.CODE_VERIFIER, _id_of_row
+        schema.attempts, "oauth_state", labels.ATTEMPT, labels.OAUTH_STATE, attempt_identity_of
+    ),
+    SealedColumn(
+        schema.attempts, "code_verifier", labels.ATTEMPT, labels.CODE_VERIFIER, attempt_identity_of
     ),
     SealedColumn(
         schema.destinations,
