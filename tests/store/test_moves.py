@@ -27,10 +27,11 @@ from support.records import (
 from support.tokens import wait_for
 
 from wizard import paths as wizard_paths
-from wizard.errors import WizardError
+from wizard.errors import WizardError, fail
+from wizard.locks import ExclusiveLock
 from wizard.model import Event, RequestKind, TokenRequest
 from wizard.paths import Paths
-from wizard.store import AccessPermission, Destination, Store, history, schema
+from wizard.store import AccessPermission, Destination, Store, history, moves, schema
 from wizard.store.moves import LOCAL, StoreMove, move_store, plan_move
 from wizard.vault import Vault
 
@@ -273,6 +274,27 @@ def test_a_store_that_is_arriving_is_used_by_nobody_and_taken_by_no_other_store(
     with raises_failure("move-target-in-use"):
         plan_move(other_machine, stranger, url)
     stranger.close()
+
+
+def test_one_process_at_a_time_completes_a_move(
+    paths: Paths, vault: Vault, moved: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moves, "COMPLETION_TIMEOUT_SECONDS", 0)
+    arriving = {"id": "of another move", "state": "arriving", "place": "there", "url": ""}
+    with moved.database.write() as c:
+        c.execute(update(schema.installation).values(move=arriving))
+    busy = ExclusiveLock(paths.lock_file(":move"), lambda: fail("store-locked"))
+    with busy, raises_failure("store-locked"):
+        Store.open(paths, vault, "live")
+
+
+def test_a_process_that_opened_a_shared_store_before_a_move_leaves_no_mark_of_it(
+    paths: Paths, vault: Vault, moved: Store
+) -> None:
+    move(paths, moved, vault, LOCAL)
+    with raises_failure("store-moved"):
+        moved.database.record_use(paths)
+    assert not paths.uses_shared_store
 
 
 def test_what_a_variable_selects_is_not_moved_away(

@@ -64,6 +64,9 @@ from wizard.store.transfers import (
 from wizard.store.verification_reports import VerificationReportRepository
 from wizard.vault import Vault, labels
 
+_MOVES_MET = 2
+"""How many moves a process that opens the store can meet in their middle."""
+
 __all__ = [
     "ACTIVE_STATES",
     "CONFIGURED_FIELDS",
@@ -123,11 +126,12 @@ class Store:
         different instance, ``key-wrong`` for a different key, ``key-of-store-rotated`` if another
         machine has rotated the key, ``store-moved`` and ``store-incomplete``.
         """
-        try:
-            return cls._open(paths, vault, zoho_instance)
-        except WizardError as error:
-            if error.failure.code not in codes_with("inactive_store"):
-                raise
+        for _ in range(_MOVES_MET):
+            try:
+                return cls._open(paths, vault, zoho_instance)
+            except WizardError as error:
+                if error.failure.code not in codes_with("inactive_store"):
+                    raise
             from wizard.store.moves import complete_move
 
             complete_move(paths)

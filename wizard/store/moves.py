@@ -38,7 +38,8 @@ from sqlalchemy import (
 from wizard import files
 from wizard.errors import WizardError, fail
 from wizard.fastpath import token_file
-from wizard.model import Clock
+from wizard.locks import ExclusiveLock
+from wizard.model import Clock, Failure
 from wizard.paths import Paths
 from wizard.store import Store, schema
 from wizard.store.database import Database
@@ -57,6 +58,8 @@ LOCAL = "local"
 _INSTALLATION = schema.installation
 _OF_MACHINES = {each.table.name for each in OF_MACHINES}
 _BATCH_ROWS = 1000
+COMPLETION_TIMEOUT_SECONDS = 10.0
+"""How long to wait for another process that completes a move."""
 
 
 @dataclass(frozen=True)
@@ -148,11 +151,18 @@ def move_store(
 def complete_move(paths: Paths) -> None:
     """Complete a move of this data directory whose source is deactivated, if there is one.
 
-    Raises what opening the shared database raises, if the local one isn't the source.
+    One process at a time does it: another one that had read the states of an earlier move would
+    activate a store that a later one deactivated. Raises ``store-locked``, and what opening the
+    shared database raises, if the local one isn't the source.
     """
     if not os.path.exists(paths.database):
         return
-    with closing(SqliteDatabase.open(paths)) as local:
+    busy = Failure("store-locked", temporary=True, details={"path": paths.database})
+    lock = paths.lock_file(":move")
+    with (
+        ExclusiveLock(lock, lambda: WizardError(busy), COMPLETION_TIMEOUT_SECONDS),
+        closing(SqliteDatabase.open(paths)) as local,
+    ):
         here = _move_of(local)
         url = paths.database_url or here.get("url", "")
         try:

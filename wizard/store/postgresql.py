@@ -305,7 +305,8 @@ class PostgresqlDatabase(Database):
     def record_use(self, paths: Paths) -> None:
         try:
             if paths.shared_store_id != self.id:
-                files.replace(paths.shared_store_marker, f"{self.id}\n".encode())
+                with self.write():  # refused if everything was moved away meanwhile
+                    files.replace(paths.shared_store_marker, f"{self.id}\n".encode())
             self.machine_id = own_machine_id(paths, machine_digest())
         except OSError as error:
             details = {"path": str(error.filename), "reason": error.strerror or ""}
