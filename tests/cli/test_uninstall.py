@@ -8,6 +8,8 @@ from pathlib import Path
 from support.harness import Harness
 from support.shell import Shell
 
+from wizard.fastpath.cipher import key_to_text, new_key
+
 
 def all_files(directory: Path) -> set[str]:
     return {str(each.relative_to(directory)) for each in directory.rglob("*")}
@@ -122,6 +124,11 @@ def test_a_directory_that_the_wizard_has_not_used_is_refused(shell: Shell, tmp_p
         "config/key",
         "config/remote",
         "cache/open-house.html",
+        "data/wizard.db",
+        "data/shared-store",
+        "data/simulator.json",
+        "config/database-url",
+        "cache/token-host/session.token",
     ):
         (tmp_path / "project" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "project" / name).write_text("foreign")
@@ -131,6 +138,15 @@ def test_a_directory_that_the_wizard_has_not_used_is_refused(shell: Shell, tmp_p
         refused = shell.run("uninstall", option, **mistaken)
         assert (refused.exit_code, "uninstall-foreign-directory" in refused.stderr) == (2, True)
     assert all_files(tmp_path) == before
+
+
+def test_a_file_that_is_no_key_is_not_removed_as_one(shell: Shell, tmp_path: Path) -> None:
+    certificate, key = tmp_path / "server.pem", tmp_path / "own"
+    certificate.write_text("-----BEGIN PRIVATE KEY-----\n")
+    key.write_text(key_to_text(new_key()))
+    for file in (certificate, key):
+        shell.run("uninstall", "--yes", ZOHO_WIZARD_KEY_FILE=str(file))
+    assert (certificate.exists(), key.exists()) == (True, False)
 
 
 def test_foreign_files_in_directories_of_the_wizard_stay(

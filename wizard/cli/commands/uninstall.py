@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -25,7 +26,7 @@ from wizard.cli.flows.units import STARTED_UNITS, SYSTEM_HOME, Scope
 from wizard.cli.results.installation import Uninstallation, UninstalledPlace
 from wizard.cli.terminal import Terminal, pass_terminal
 from wizard.errors import WizardError, fail, message
-from wizard.fastpath.cipher import load_key
+from wizard.fastpath.cipher import key_from_text, load_key
 from wizard.fastpath.token_host import parse_address
 from wizard.local_api import default_shared_directory, find_service
 from wizard.paths import Paths, is_root
@@ -52,10 +53,18 @@ _CONTENTS = {
 _WHOLE = ("account-*", Path(SYSTEM_HOME).name)
 """Directories in which everything is the wizard's: profiles of the browser, and those of the
 system service."""
-_MARKS = (
-    "wizard.db", "without-key-*", "shared-store", "simulator.json", "database-url", "token-host",
-)  # fmt: skip
-"""What shows that the wizard has used a directory, as a key or the address of a token host does."""
+_MARKS = {
+    "wizard.db": re.compile(rb"SQLite format 3\x00"),
+    "shared-store": re.compile(rb"[0-9a-f]{32}$"),
+    "simulator.json": re.compile(rb'{"format": '),
+    "database-url": re.compile(rb"postgres(ql)?://"),
+    "*.token": re.compile(rb"\d+ \d+\x00ssh://"),
+}
+"""What shows that the wizard has used a directory, as a key or the address of a token host does,
+and how it begins."""
+_WITH_MARKS = ("simulator", "token-host", "without-key-*")
+"""Directories that may contain a mark."""
+_MARK_BYTES = 100
 
 
 @click.command()
@@ -228,7 +237,7 @@ class _Plan:
         if (
             paths.is_key_file_chosen
             and not paths.is_key_credential
-            and Path(paths.key_file).exists()
+            and _has_key(Path(paths.key_file))  # the variable may name any file
         ):
             yield UninstalledPlace("key", paths.key_file)
         shared = default_shared_directory(paths)
@@ -293,16 +302,28 @@ def _directories(paths: Paths) -> Iterable[Path]:
 
 
 def _is_mark(path: Path) -> bool:
-    if path.name == "simulator":
+    if any(fnmatchcase(path.name, each) for each in _WITH_MARKS):
         return any(map(_is_mark, path.glob("*")))
+    if not path.is_file():  # a pipe would block
+        return False
     try:
         if path.name == "key":
             return bool(load_key(str(path)))
         if path.name == "remote":
             return parse_address(path.read_text("utf-8").strip()) is not None
+        with path.open("rb") as file:
+            start = file.read(_MARK_BYTES)
     except (OSError, ValueError):
         return False
-    return any(fnmatchcase(path.name, each) for each in _MARKS)
+    return any(fnmatchcase(path.name, e) and found.match(start) for e, found in _MARKS.items())
+
+
+def _has_key(path: Path) -> bool:
+    """Whether a file has a key of the wizard, whoever may read it."""
+    try:
+        return path.is_file() and bool(key_from_text(path.read_bytes()))
+    except (OSError, ValueError):
+        return False
 
 
 def _known_paths(path: Path, *, is_whole: bool = False) -> Iterator[Path]:
