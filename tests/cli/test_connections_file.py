@@ -1,8 +1,10 @@
 """``plan``, ``apply`` and ``export-config`` as commands."""
 
 import json
+import os
 import re
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from support.harness import (
 )
 from support.shell import RunningCommand, Shell
 
+from wizard.connections_file.document import MAX_CHARACTERS
 from wizard.model import GrantState
 
 CONSENT_URL = r"http://127\.0\.0\.1:\d+/\w+/accounts/oauth/v2/auth\S+"
@@ -98,6 +101,22 @@ def test_a_script_applies_a_file_and_only_a_different_organization_stops(
     assert shell.run("plan", str(file), "--exit-code").exit_code == 0
     again = shell.run("apply", str(file), "--no-input", "--json")
     assert (again.exit_code, json.loads(again.stdout)["plan"]["has_changes"]) == (0, False)
+
+
+def test_no_more_is_read_of_a_file_than_one_can_have(shell: Shell) -> None:
+    pipe = shell.directory / "pipe"
+    os.mkfifo(pipe)
+
+    def fill() -> None:
+        with pipe.open("w") as file:
+            file.write("#" * 2 * MAX_CHARACTERS)
+
+    with ThreadPoolExecutor(1) as threads:
+        filling = threads.submit(fill)
+        planned = shell.run("plan", str(pipe), "--json")
+        with pytest.raises(BrokenPipeError):
+            filling.result()
+    assert json.loads(planned.stderr)["error"]["code"] == "connections-file-too-large"
 
 
 def test_when_piped_input_ends_no_other_consent_is_started(shell: Shell, file: Path) -> None:

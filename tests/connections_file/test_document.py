@@ -107,6 +107,8 @@ def test_a_problem_is_named_with_the_path_of_its_key(path: str, code: str, text:
         ("[clients.a]\n[clients.a]\n", "2", "11"),
         ("a = " + "9" * 5000, None, None),
         ("a = " + "[" * 5000, None, None),
+        (".".join("a" * 5000) + " = 1", None, None),
+        ("a = {" + '."b"' * 5000 + " = 1}", None, None),
     ],
 )
 def test_a_syntax_error_is_named_with_its_place(

@@ -814,6 +814,25 @@ def test_an_invalid_destination_is_refused(
     assert harness.services.store.destinations.all() == ()
 
 
+@over_rows(
+    "text",
+    [
+        "a=" + "[" * 100_000,
+        ".".join("a" * 20_000) + "=1",
+        "a=" + "9" * 5000,
+        "extends = []",
+        "# " + "x" * 100_000,
+    ],
+)
+def test_a_profile_that_no_program_could_read_is_refused(
+    harness: Harness, grant: Grant, text: str
+) -> None:
+    own = harness.directory / "own.toml"
+    own.write_text(text)
+    with raises_failure("profile-invalid"):
+        deliver(harness, str(own), harness.directory / "there")
+
+
 def test_the_previous_version_is_kept_encrypted(harness: Harness, grant: Grant) -> None:
     target = harness.directory / ".env"
     target.write_text("PASSWORD=before-canary\n")

@@ -22,6 +22,7 @@ from wizard.delivery.service import check_names, file_access
 from wizard.errors import WizardError, explain, fail
 from wizard.model import Failure
 from wizard.store.connections import NAME_PATTERN
+from wizard.tables import parse_toml
 from wizard.transport import sanitize, sanitize_line, webhook
 from wizard.zoho import ACCOUNT_SCOPE, ENVIRONMENTS, Zoho, parse_scope, suggest_scope
 
@@ -184,7 +185,7 @@ def misspelled_scopes(document: ConnectionsFile) -> tuple[FileProblem, ...]:
 
 def _parse_toml(text: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(text)
+        return parse_toml(text)
     except tomllib.TOMLDecodeError as error:
         place = _PLACE.fullmatch(str(error))
         reason, line, column = place.groups() if place else (str(error), None, None)
@@ -194,10 +195,8 @@ def _parse_toml(text: str) -> dict[str, Any]:
         raise fail(
             "connections-file-syntax", reason=reason, line=line, column=str(column)
         ) from None
-    except RecursionError:
-        raise fail("connections-file-syntax", reason="nested too deep") from None
-    except ValueError:  # Python reads no number of more than 4,300 digits
-        raise fail("connections-file-syntax", reason="a number is too long") from None
+    except ValueError as error:
+        raise fail("connections-file-syntax", reason=str(error)) from None
 
 
 def key_path(parent: str, key: str) -> str:

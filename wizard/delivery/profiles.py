@@ -6,7 +6,6 @@ The rows are in `profiles.toml`. A user's own profile is a file with one row.
 import difflib
 import os
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
@@ -23,7 +22,7 @@ from wizard.delivery.destination_files import (
 from wizard.errors import WizardError, fail
 from wizard.model import Client, Grant
 from wizard.store import Destination
-from wizard.tables import read_table
+from wizard.tables import parse_toml, read_table
 from wizard.zoho import DataCenter
 
 COMMAND = "command"
@@ -44,6 +43,7 @@ _DATA_CENTER_PLACEHOLDERS = frozenset(
     }
 )
 _WORD = re.compile(r"\w+")
+_MAX_PROFILE_CHARACTERS = 65536
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 
 
@@ -253,11 +253,14 @@ def profiles() -> Mapping[str, Profile]:
 def _read_profile(path: str) -> Profile:
     """The profile in a user's file, which has the keys of a row of the table."""
     try:
-        with open(path, "rb") as file:
-            row = tomllib.load(file)
+        with open(path, encoding="utf-8") as file:
+            text = file.read(_MAX_PROFILE_CHARACTERS + 1)
+        if len(text) > _MAX_PROFILE_CHARACTERS:
+            raise ValueError("the file is too large")
+        row = parse_toml(text)
     except (OSError, ValueError) as error:
         raise fail("profile-invalid", path=path, problem=str(error)) from None
-    like = read_table("delivery/profiles.toml").get(row.pop("extends", ""), {})
+    like = read_table("delivery/profiles.toml").get(str(row.pop("extends", "")), {})
     kept = {name: like[name] for name in ("fields", "reset_fields") if name in like}
     row = {"title": os.path.basename(path), **kept, **row}
     if problem := profile_problem(row):

@@ -35,7 +35,12 @@ from wizard.cli.results.connections_file import (
 )
 from wizard.cli.terminal import Exit, Terminal, pass_terminal
 from wizard.connections_file.description import describe, summary
-from wizard.connections_file.document import ConnectionsFile, ConnectionsFileError, parse
+from wizard.connections_file.document import (
+    MAX_CHARACTERS,
+    ConnectionsFile,
+    ConnectionsFileError,
+    parse,
+)
 from wizard.connections_file.export import export
 from wizard.connections_file.plan import (
     AccessChange,
@@ -207,7 +212,11 @@ def read_document(terminal: Terminal, file: str) -> ConnectionsFile:
     """The connections file at path `file`, or on standard input. Raises
     ``connections-file-missing``, ``connections-file-unreadable``, and what `parse` raises."""
     try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")
+        if file == "-":
+            text = sys.stdin.read(MAX_CHARACTERS + 1)
+        else:
+            with Path(file).open(encoding="utf-8") as opened:
+                text = opened.read(MAX_CHARACTERS + 1)
     except FileNotFoundError:
         raise fail("connections-file-missing", path=file) from None
     except (OSError, UnicodeDecodeError) as error:
