@@ -37,6 +37,7 @@ def test_pages_show_which_machine_lacks_the_new_authorization(
     _, page = visit(harness.services, "/connections/crm")
     for shown in ("here.env", "there.env", "on web2", "Out of date: has authorization 1"):
         assert shown in page
+    assert "1 not up to date on another machine" in page
     assert page.count('action="/connections/crm/deliver"') == 1
     for path in ("/status", "/connections/crm/remove"):
         assert "web2" in visit(harness.services, path)[1]
