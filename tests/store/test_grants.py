@@ -125,7 +125,8 @@ def test_a_grant_is_stored_with_its_attempt_in_one_transaction(store: Store) -> 
 
 
 @pytest.mark.parametrize(
-    "state", set(AttemptState) - {AttemptState.EXCHANGE_INTENT, AttemptState.OUTCOME_UNKNOWN}
+    "state",
+    sorted(set(AttemptState) - {AttemptState.EXCHANGE_INTENT, AttemptState.OUTCOME_UNKNOWN}),
 )
 def test_no_grant_is_stored_for_an_attempt_that_is_not_exchanging(
     store: Store, state: AttemptState
