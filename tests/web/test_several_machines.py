@@ -41,3 +41,6 @@ def test_pages_show_which_machine_lacks_the_new_authorization(
     assert page.count('action="/connections/crm/deliver"') == 1
     for path in ("/status", "/connections/crm/remove"):
         assert "web2" in visit(harness.services, path)[1]
+    status = visit(harness.services, "/status")[1]
+    database = harness.services.store.database
+    assert f"<code>{database.path}</code>" in status

@@ -42,5 +42,6 @@ def show() -> str:
         redirect_uri=services.settings.redirect_uri,
         data_center_names=[each.name for each in services.zoho.data_centers],
         paths=services.paths,
+        database=store.database.path,
         version=importlib.metadata.version("zoho-wizard"),
     )
