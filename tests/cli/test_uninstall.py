@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 from support.harness import Harness
+from support.ports import free_port
 from support.shell import Shell
 
 from wizard.fastpath.cipher import key_to_text, new_key
@@ -138,6 +139,18 @@ def test_a_directory_that_the_wizard_has_not_used_is_refused(shell: Shell, tmp_p
         refused = shell.run("uninstall", option, **mistaken)
         assert (refused.exit_code, "uninstall-foreign-directory" in refused.stderr) == (2, True)
     assert all_files(tmp_path) == before
+
+
+def test_a_reset_of_the_demo_removes_nothing_of_another_program(
+    shell: Shell, tmp_path: Path
+) -> None:
+    foreign = tmp_path / "project" / "data" / "simulator" / "machine"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_text("foreign")
+    mistaken = {"ZOHO_WIZARD_HOME": str(tmp_path / "project"), "ZOHO_WIZARD_SIMULATOR_URL": ""}
+    refused = shell.run("demo", "--reset", "--port", str(free_port()), **mistaken)
+    assert (refused.exit_code, "uninstall-foreign-directory" in refused.stderr) == (2, True)
+    assert foreign.exists()
 
 
 def test_a_file_that_is_no_key_is_not_removed_as_one(shell: Shell, tmp_path: Path) -> None:

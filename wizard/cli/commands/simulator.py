@@ -18,7 +18,7 @@ import click
 
 from wizard import files, settings
 from wizard.cli.commands.token import forwarded_signals
-from wizard.cli.commands.uninstall import remove_known
+from wizard.cli.commands.uninstall import remove_known, require_used
 from wizard.cli.flows.serving import (
     BrowserLinkFactory,
     alone,
@@ -455,7 +455,8 @@ def _print_environment(terminal: Terminal, environment: Mapping[str, str]) -> No
 
 def _remove_data(demo_settings: settings.Settings) -> None:
     """Remove the demo's data and configuration, none of which is real. Raises `already-served`,
-    `uninstall-unremovable`."""
+    `uninstall-foreign-directory`, `uninstall-unremovable`."""
+    require_used(demo_settings.paths)
     demo_settings.paths.prepare()
     with alone(demo_settings.paths):
         paths = demo_settings.paths

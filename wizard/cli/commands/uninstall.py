@@ -106,7 +106,7 @@ class _Plan:
         self._terminal = terminal
         self._paths = terminal.settings.paths
         self._paths.require_irreplaceable()
-        _require_used(self._paths)
+        require_used(self._paths)
         self._revokes = revoke
         if revoke and self._paths.uses_shared_store:
             raise fail("uninstall-revoke-shared")
@@ -266,7 +266,7 @@ def _own_paths(paths: Paths) -> dict[Path, str]:
     }
 
 
-def _require_used(paths: Paths) -> None:
+def require_used(paths: Paths) -> None:
     """Raise ``uninstall-foreign-directory`` if the wizard's directories have files with the names
     that it uses, and no mark of it."""
     found = _own_paths(paths)
