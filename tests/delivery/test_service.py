@@ -821,7 +821,7 @@ def test_an_invalid_destination_is_refused(
         ".".join("a" * 20_000) + "=1",
         "a=" + "9" * 5000,
         "extends = []",
-        "# " + "x" * 100_000,
+        'file_format = "json"\n[fields]\ntoken = "{refresh_token}"\n#' + "x" * 100_000,
     ],
 )
 def test_a_profile_that_no_program_could_read_is_refused(
