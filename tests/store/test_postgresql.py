@@ -1,9 +1,11 @@
 """The shared database: what its sessions guarantee, what it refuses, what it survives."""
 
+import math
 import os
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
@@ -13,6 +15,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from support.claims import over_rows
 from support.postgresql import UNPRIVILEGED_ID, USER, postgresql_server
 from support.records import CLIENT_ID, add_connections, make_connection, raises_failure
 from support.storage import execute
@@ -20,6 +23,7 @@ from support.tokens import wait_for
 
 from wizard import paths as wizard_paths
 from wizard.errors import WizardError, fail
+from wizard.fastpath.shared_store import Address
 from wizard.model import Event
 from wizard.paths import Paths
 from wizard.store import Store
@@ -251,4 +255,12 @@ def test_a_proxy_that_shares_sessions_is_refused(
     else:
         with hold(), raises_failure("refresh-under-way"), hold():
             pass
+    database.close()
+
+
+@over_rows("server_time", [math.nan, math.inf, -math.inf, 1e18, 2.5e11, -1e11])
+def test_a_clock_that_is_wrong_by_years_is_refused(server_time: float) -> None:
+    database = PostgresqlDatabase(Address.parse("postgresql:///wizard"))
+    with raises_failure("store-damaged"):
+        database.compare_clocks(time.time(), server_time)
     database.close()

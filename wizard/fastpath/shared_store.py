@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from wizard.errors import WizardError
 
 CONNECT_TIMEOUT_SECONDS = 5
+MAX_CLOCK_DIFFERENCE_SECONDS = 10 * 365 * 24 * 60 * 60
 CLOCK_PRECISION_SECONDS = 1.0
 """A smaller difference between the clocks of a machine and of the server is ignored."""
 
@@ -97,9 +98,13 @@ def _failure(code: str, **details: str) -> "WizardError":
 
 def clock_difference(asked_at: float, answered_at: float, server_time: float) -> float | None:
     """How many seconds the server's clock is ahead of this machine's, from its answer; None if that
-    was slow, or if this machine's clock was set meanwhile. All in seconds since 1970."""
+    was slow, or if this machine's clock was set meanwhile. All in seconds since 1970. Raises
+    ValueError if it is so large that times could have no year."""
     is_exact = 0 <= answered_at - asked_at <= CLOCK_PRECISION_SECONDS
-    return server_time - (asked_at + answered_at) / 2 if is_exact else None
+    ahead = server_time - (asked_at + answered_at) / 2
+    if not abs(ahead) <= MAX_CLOCK_DIFFERENCE_SECONDS:
+        raise ValueError("the server's clock is wrong by years")
+    return ahead if is_exact else None
 
 
 def confirm_copy(here: Paths, name: str, key: bytes) -> None:

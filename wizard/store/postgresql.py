@@ -225,8 +225,13 @@ class PostgresqlDatabase(Database):
 
     def compare_clocks(self, asked_at: float, server_time: float) -> None:
         """Compare this machine's clock, when it asked and now, with the server's answer, all in
-        seconds since 1970. A small difference is ignored, and so is a slow answer."""
-        ahead, most = clock_difference(asked_at, time.time(), server_time), CLOCK_PRECISION_SECONDS
+        seconds since 1970. A small difference is ignored, and so is a slow answer. Raises
+        ``store-damaged`` if it is so large that times could have no year."""
+        most = CLOCK_PRECISION_SECONDS
+        try:
+            ahead = clock_difference(asked_at, time.time(), server_time)
+        except ValueError as error:
+            raise fail("store-damaged", path=self.path, reason=str(error)) from None
         if ahead is not None and abs(ahead - self.clock_offset.total_seconds()) > most:
             self.clock_offset = timedelta(seconds=ahead if abs(ahead) > most else 0)
 
