@@ -1,7 +1,11 @@
 """Commands that need a person, where nobody can be asked: they end at once and store nothing."""
 
 import json
+import os
 import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Sequence
 
 import pytest
@@ -109,3 +113,26 @@ def test_a_signal_just_before_a_prompt_interrupts_it() -> None:
         with pytest.raises(KeyboardInterrupt), interruptible():
             pytest.fail("the prompt would wait, although the command was told to stop")
         assert signal.getsignal(signal.SIGTERM) not in (signal.SIG_DFL, signal.default_int_handler)
+
+
+def test_a_signal_at_any_moment_of_a_wait_ends_it() -> None:
+    """With `threading.Event`, a signal hung the command if it came while a wait began or ended."""
+    script = """
+import signal
+from wizard.cli.flows.serving import stop_signals
+
+for microseconds in range(100, 1100):
+    with stop_signals() as stop_event:
+        signal.signal(signal.SIGALRM, signal.getsignal(signal.SIGTERM))
+        signal.setitimer(signal.ITIMER_REAL, microseconds / 1_000_000)
+        while not stop_event.wait(0):
+            pass
+"""
+    subprocess.run([sys.executable, "-c", script], timeout=60, check=True)
+
+
+def test_a_signal_ends_a_long_wait_at_once() -> None:
+    with stop_signals() as stop_event:
+        threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGTERM]).start()
+        assert not stop_event.is_set()
+        assert stop_event.wait(600)

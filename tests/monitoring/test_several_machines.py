@@ -2,7 +2,6 @@
 destinations."""
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import timedelta
@@ -14,6 +13,7 @@ from support.postgresql import postgresql_server
 from support.records import raises_failure
 
 from wizard.cli.commands import monitor
+from wizard.cli.flows.serving import stop_signals
 from wizard.cli.terminal import Terminal
 from wizard.diagnosis.cautions import password_change_risks
 from wizard.monitoring.service import CheckRun
@@ -150,10 +150,10 @@ def test_a_monitor_outlives_a_database_that_cannot_be_reached(
     def check(turn: ExitStack) -> str:
         hour = timedelta(hours=1)
         with monitor._outlived_outages(terminal):
-            monitor._run_checks(terminal, "", hour, hour, threading.Event(), turn, False)
+            monitor._run_checks(terminal, "", hour, hour, stop_event, turn, False)
         return capsys.readouterr().err
 
-    with ExitStack() as turn:
+    with ExitStack() as turn, stop_signals() as stop_event:
         assert "works" in check(turn)
         server = postgresql_server()
         server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")

@@ -189,7 +189,7 @@ def test_a_database_that_cannot_be_written_serves_cached_tokens_and_sends_nothin
         assert other.tokens.access_token("crm").value == token
         harness.controls.clear_journal()
         harness.advance(minutes=59)
-        with raises_failure("store-unwritable"):
+        with raises_failure("database-unwritable"):
             other.tokens.access_token("crm")
     assert not harness.refresh_requests()
 

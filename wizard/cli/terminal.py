@@ -10,8 +10,8 @@ import json
 import logging
 import select
 import signal
+import socket
 import sys
-import threading
 import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -243,11 +243,42 @@ def _is_stdin_empty() -> bool:
     return bool(select.select([buffer], [], [], 0)[0]) and not buffer.peek(1)
 
 
+class StopEvent:
+    """An event that a signal handler can set while the same thread waits for it.
+
+    With `threading.Event`, the handler would wait for a lock that its own thread holds.
+    """
+
+    def __init__(self) -> None:
+        self._is_set = False
+        # Windows can select on sockets only.
+        self._receiver, self._sender = socket.socketpair()
+
+    def is_set(self) -> bool:
+        """Whether it was set."""
+        return self._is_set
+
+    def set(self) -> None:
+        """Set it, and wake up the thread that waits."""
+        if not self._is_set:
+            self._is_set = True
+            self._sender.send(b"\0")
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until it is set, at most for `seconds`; returns whether it is."""
+        return self._is_set or bool(select.select([self._receiver], [], [], seconds)[0])
+
+    def close(self) -> None:
+        """Nobody waits for it anymore."""
+        self._receiver.close()
+        self._sender.close()
+
+
 class StopHandler:
     """A signal handler that sets an event instead of interrupting the current operation."""
 
     def __init__(self) -> None:
-        self.event = threading.Event()
+        self.event = StopEvent()
 
     def __call__(self, _signal: int, _frame: FrameType | None) -> None:
         self.event.set()

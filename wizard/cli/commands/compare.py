@@ -1,6 +1,5 @@
 """`compare`: compare the simulator's rules with Zoho, step by step, for a volunteer."""
 
-import threading
 from collections.abc import Iterable
 from importlib.metadata import version
 
@@ -9,7 +8,7 @@ import click
 from wizard.cli.flows.authorization import can_paste_again
 from wizard.cli.flows.serving import stop_signals
 from wizard.cli.renderer import Renderer
-from wizard.cli.terminal import Exit, Terminal, pass_terminal
+from wizard.cli.terminal import Exit, StopEvent, Terminal, pass_terminal
 from wizard.clients import parse_credentials
 from wizard.comparison.judgment import ComparisonReport, Difference, Outcome, RuleComparison
 from wizard.comparison.probes import Consent
@@ -99,7 +98,7 @@ def _run_step(
     comparison: Comparison,
     data_center: DataCenter,
     step: str,
-    stop_event: threading.Event,
+    stop_event: StopEvent,
     *,
     is_confirmed: bool,
 ) -> None:
@@ -156,7 +155,7 @@ def _ask_for_client(terminal: Terminal, comparison: Comparison, data_center: Dat
 
 
 def _get_consent(
-    terminal: Terminal, comparison: Comparison, consent: Consent, stop_event: threading.Event
+    terminal: Terminal, comparison: Comparison, consent: Consent, stop_event: StopEvent
 ) -> bool:
     """Get the callback URL of a consent; False if there is none. `click.Abort` after a signal."""
     url = comparison.authorization_url(consent)

@@ -1,7 +1,6 @@
 """``monitor``: all connections checked on a schedule, with a notification when one fails."""
 
 import random
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +19,7 @@ from wizard.cli.flows.units import crontab_line, monitor_units
 from wizard.cli.flows.verification import incident_report, most_severe
 from wizard.cli.renderer import print_incidents
 from wizard.cli.results.checks import MonitorCheck, NotificationTest, Timer
-from wizard.cli.terminal import Exit, Terminal, pass_terminal
+from wizard.cli.terminal import Exit, StopEvent, Terminal, pass_terminal
 from wizard.delivery import commands
 from wizard.errors import WizardError, fail, message
 from wizard.model import Failure
@@ -182,7 +181,7 @@ def _run_checks(
     heartbeat: str,
     every: timedelta,
     remind: timedelta,
-    stop_event: threading.Event,
+    stop_event: StopEvent,
     turn: ExitStack,
     once: bool,
 ) -> int:

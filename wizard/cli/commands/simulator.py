@@ -7,7 +7,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -28,7 +27,7 @@ from wizard.cli.flows.serving import (
     wait_until,
 )
 from wizard.cli.results.installation import SimulatedUser, SimulatorEvent
-from wizard.cli.terminal import Exit, Terminal, pass_terminal
+from wizard.cli.terminal import Exit, StopEvent, Terminal, pass_terminal
 from wizard.errors import fail, message
 from wizard.local_api import request_browser_link
 
@@ -331,7 +330,7 @@ def _serve_demo(
     terminal: Terminal,
     demo_settings: settings.Settings,
     simulated: "Simulator",
-    stopped: threading.Event,
+    stopped: StopEvent,
 ) -> None:
     services = terminal.open_services(demo_settings, simulated.clock)
     environment = {**demo_settings.service_environment, **simulated.environment}

@@ -36,6 +36,7 @@ from wizard.cli.results.connections import OpenedPage
 from wizard.cli.results.installation import ServeEvent, ServiceUnit
 from wizard.cli.terminal import (
     CONNECTION_NAME,
+    StopEvent,
     StopHandler,
     Terminal,
     pass_terminal,
@@ -194,7 +195,7 @@ def _find_running_server(services: Services) -> tuple[bool, BrowserLinkFactory |
 
 
 def wait_until(
-    stop_event: threading.Event,
+    stop_event: StopEvent,
     on_enter: Callable[[], None] = lambda: None,
     is_done: Callable[[], bool] = lambda: False,
 ) -> bool:
@@ -211,7 +212,7 @@ def wait_until(
 
 
 @contextmanager
-def stop_signals() -> Iterator[threading.Event]:
+def stop_signals() -> Iterator[StopEvent]:
     """An event that Ctrl-C, SIGTERM and SIGHUP set, instead of interrupting the current operation.
 
     Enter it before serving starts, so that a signal at any time leads to an orderly shutdown.
@@ -223,9 +224,10 @@ def stop_signals() -> Iterator[threading.Event]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+        stop_handler.event.close()
 
 
-def _is_enter_pressed(stop_event: threading.Event) -> bool:
+def _is_enter_pressed(stop_event: StopEvent) -> bool:
     """Wait one interval; True if Enter was pressed meanwhile."""
     # Windows can select on sockets only; `zoho-wizard` opens a new link there.
     if sys.platform == "win32" or not sys.stdin.isatty():
@@ -343,7 +345,7 @@ def _serve_app(terminal: Terminal, share: Path | None) -> None:
 
 def _serve_until(
     terminal: Terminal,
-    stop_event: threading.Event,
+    stop_event: StopEvent,
     base_url: str | None,
     on_enter: Callable[[], None] = lambda: None,
 ) -> None:
