@@ -8,6 +8,7 @@ from support.assisted_windows import (
     AssistedUser,
     AssistedUsers,
     HeadlessWindows,
+    is_waiting_for_a_limit,
     reauthorize,
 )
 from support.harness import ANNA, BOB, ERIC, Harness, add_eric
@@ -15,13 +16,11 @@ from support.reauthorization import (
     add_verified_connection,
     change_password_and_detect,
     item_states,
-    next_action,
 )
 from support.tokens import wait_for
 
 from wizard.errors import WizardError
 from wizard.model import Client, GrantState
-from wizard.reauthorization.plan import Action
 from wizard.simulator.simulated_user import ConsentPage
 
 
@@ -89,7 +88,7 @@ def test_the_ninth_consent_of_a_client_waits_in_the_window(
     users = AssistedUsers(harness, headless_windows)
 
     def let_time_pass() -> None:
-        wait_for(lambda: next_action(harness).action is Action.WAIT)
+        wait_for(lambda: is_waiting_for_a_limit(harness))
         harness.advance(seconds=601)
 
     time = threading.Thread(target=let_time_pass)

@@ -5,7 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
-from support.assisted_windows import AssistedUsers, HeadlessWindows, reauthorize
+from support.assisted_windows import (
+    AssistedUsers,
+    HeadlessWindows,
+    is_waiting_for_a_limit,
+    reauthorize,
+)
 from support.connections_file import (
     apply_without_consents,
     client_table,
@@ -15,7 +20,6 @@ from support.connections_file import (
 from support.harness import ANNA, BOB, ERIC, Harness, add_eric
 
 from wizard.model import GrantState
-from wizard.reauthorization.plan import Action
 
 OWNERS = {"Europe 1": ANNA, "Europe 2": ANNA, "Europe 3": ERIC, "India": BOB}
 """The owners of the clients, who also approve the connections."""
@@ -63,8 +67,7 @@ def apply_assisted(harness: Harness, windows: HeadlessWindows, names: Sequence[s
 
     def let_limits_pass() -> None:
         while not is_done.wait(POLL_SECONDS):
-            current = harness.services.reauthorization.next_action()
-            if current is not None and current.action is Action.WAIT:
+            if is_waiting_for_a_limit(harness):
                 harness.advance(seconds=601)
 
     time = threading.Thread(target=let_limits_pass)

@@ -13,6 +13,7 @@ from wizard.cli.flows.authorization import AssistedAuthorizer
 from wizard.cli.flows.reauthorization import reauthorize_in_terminal
 from wizard.cli.terminal import Terminal
 from wizard.model import AttemptMode
+from wizard.reauthorization.plan import Action
 from wizard.simulator.simulated_user import SignInPage, SimulatedUser
 
 COUNT_TYPING_SCRIPT = """
@@ -150,6 +151,13 @@ def open_assisted_window(harness: Harness, page: Page) -> AssistedWindow:
     page.add_init_script(COUNT_TYPING_SCRIPT)
     attendant = AssistedUser(harness, page)
     return AssistedWindow(harness, page, attendant, ConsentDriver(page, attendant))
+
+
+def is_waiting_for_a_limit(harness: Harness) -> bool:
+    """Whether a re-authorization waits, with no consent under way whose code could expire."""
+    current = harness.services.reauthorization.next_action()
+    is_waiting = current is not None and current.action is Action.WAIT
+    return is_waiting and not harness.services.store.attempts.open()
 
 
 def reauthorize(

@@ -32,8 +32,23 @@ def reauthorize_in_terminal(
     to the page if a page started this process. Raises ``window-closed``, ``input-needed``, and
     `KeyboardInterrupt` if a signal ends a wait.
     """
-    service, previous_email = terminal.services.reauthorization, ""
     background = _BackgroundVerifications(terminal)
+    try:
+        _work_through(terminal, authorizer, names, background)
+    except WizardError:  # what was authorized is verified nevertheless
+        with stop_signals() as stop_event:
+            wait_until(stop_event, is_done=background.is_finished)
+        background.print_finished()
+        raise
+
+
+def _work_through(
+    terminal: Terminal,
+    authorizer: Authorizer,
+    names: Collection[str],
+    background: "_BackgroundVerifications",
+) -> None:
+    service, previous_email = terminal.services.reauthorization, ""
     verifies_meanwhile = authorizer.is_account_certain
     while True:
         background.print_finished()
