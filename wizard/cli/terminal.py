@@ -12,6 +12,7 @@ import select
 import signal
 import socket
 import sys
+import time
 import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -244,29 +245,40 @@ def _is_stdin_empty() -> bool:
 
 
 class StopEvent:
-    """An event that a signal handler can set while the same thread waits for it.
+    """An event that a signal handler sets while the same thread waits for it.
 
-    With `threading.Event`, the handler would wait for a lock that its own thread holds.
+    With `threading.Event`, the handler would wait for a lock that its own thread holds. And Python
+    calls a handler only before or after a wait, so the system's handler writes to `wakeup_fd`.
     """
 
     def __init__(self) -> None:
         self._is_set = False
         # Windows can select on sockets only.
         self._receiver, self._sender = socket.socketpair()
+        self._sender.setblocking(False)
+
+    @property
+    def wakeup_fd(self) -> int:
+        """For `signal.set_wakeup_fd`."""
+        return self._sender.fileno()
 
     def is_set(self) -> bool:
         """Whether it was set."""
         return self._is_set
 
     def set(self) -> None:
-        """Set it, and wake up the thread that waits."""
-        if not self._is_set:
-            self._is_set = True
-            self._sender.send(b"\0")
+        """Set it."""
+        self._is_set = True
 
     def wait(self, seconds: float) -> bool:
         """Wait until it is set, at most for `seconds`; returns whether it is."""
-        return self._is_set or bool(select.select([self._receiver], [], [], seconds)[0])
+        end = time.monotonic() + seconds
+        while not self._is_set:
+            left = end - time.monotonic()
+            if left <= 0 or not select.select([self._receiver], [], [], left)[0]:
+                break
+            self._receiver.recv(4096)
+        return self._is_set
 
     def close(self) -> None:
         """Nobody waits for it anymore."""

@@ -218,12 +218,14 @@ def stop_signals() -> Iterator[StopEvent]:
     Enter it before serving starts, so that a signal at any time leads to an orderly shutdown.
     """
     stop_handler = StopHandler()
+    woken = signal.set_wakeup_fd(stop_handler.event.wakeup_fd, warn_on_full_buffer=False)
     previous = {number: signal.signal(number, stop_handler) for number in stop_signal_numbers()}
     try:
         yield stop_handler.event
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(woken)
         stop_handler.event.close()
 
 
