@@ -107,9 +107,10 @@ def test_a_process_that_ran_meanwhile_continues_with_the_new_key(
     add_connections(store)
     with other_process(paths) as (other, other_vault):
         rotate(paths, store, vault)
-        add_grant(other, "1000.later")
         other.attempts.add(make_attempt("later"))
+        add_grant(other, "1000.later")
         assert other_vault.key == vault.key
+        assert other.attempts.find_by_state("state-of-later") is not None
         assert other.clients.get(CLIENT_ID).secrets[0].value == "s3cret"
     with other_process(paths) as (newest, _):
         assert refresh_token(newest) == "1000.later"

@@ -31,9 +31,9 @@ class AttemptRepository(Repository):
 
     def add(self, attempt: Attempt) -> None:
         """Store a new attempt, its ``state`` and verifier sealed."""
-        state_hash = self._vault.fingerprint(attempt.oauth_state)
         with self.database.write() as c:
             values = {**vars(attempt), **_sealed_columns(self._vault, attempt)}
+            state_hash = self._vault.fingerprint(attempt.oauth_state)
             insert_row(c, _ATTEMPTS, **values, oauth_state_hash=state_hash)
 
     def get(self, attempt_id: str) -> Attempt:
