@@ -630,9 +630,7 @@ def test_an_index_finds_the_served_tokens_that_are_too_old(
     own.request("/token/crm")
     assert len(event_details(harness, "token-served")) == 1
     with harness.services.store.database.read() as c:
-        plan = c.exec_driver_sql(
-            f"EXPLAIN QUERY PLAN {DELETE_OLD_SERVING_EVENTS}", ("", "", "", "")
-        )
+        plan = c.exec_driver_sql(f"EXPLAIN QUERY PLAN {DELETE_OLD_SERVING_EVENTS}", ("",))
         assert "ix_events_kind_at (kind=? AND at<?)" in str(plan.fetchall())
 
 

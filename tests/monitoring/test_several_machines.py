@@ -11,6 +11,7 @@ from support.delivery import deliver
 from support.harness import ANNA, Harness, settings_of_machine
 from support.postgresql import postgresql_server
 from support.records import raises_failure
+from support.storage import on_postgresql
 
 from wizard.cli.commands import monitor
 from wizard.cli.flows.serving import stop_signals
@@ -19,10 +20,7 @@ from wizard.diagnosis.cautions import password_change_risks
 from wizard.monitoring.service import CheckRun
 from wizard.services import Services
 
-
-@pytest.fixture
-def database_url(postgresql_url: str) -> str:
-    return postgresql_url
+database_url = on_postgresql
 
 
 @pytest.fixture

@@ -12,16 +12,14 @@ from support.delivery import deliver
 from support.harness import Harness, settings_of_machine
 from support.reauthorization import add_verified_connection, authorize, current_items
 from support.records import raises_failure
+from support.storage import on_postgresql
 
 from wizard.errors import WizardError
 from wizard.model import GrantState
 from wizard.services import Services
 from wizard.store import Destination, schema
 
-
-@pytest.fixture
-def database_url(postgresql_url: str) -> str:
-    return postgresql_url
+database_url = on_postgresql
 
 
 @pytest.fixture

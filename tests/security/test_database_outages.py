@@ -14,7 +14,7 @@ import pytest
 from support.harness import Harness, settings_for, settings_of_machine
 from support.postgresql import PostgresqlServer, database_name, postgresql_server
 from support.records import raises_failure
-from support.storage import execute
+from support.storage import execute, on_postgresql
 from support.tokens import wait_for
 
 from wizard.errors import WizardError
@@ -30,9 +30,7 @@ CUT = (
 )
 
 
-@pytest.fixture
-def database_url(postgresql_url: str) -> str:
-    return postgresql_url
+database_url = on_postgresql
 
 
 def set_access(url: str, allowed: bool) -> None:

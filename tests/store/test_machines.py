@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 from support.records import NOW, add_connections, raises_failure
+from support.storage import on_postgresql
 
 from wizard import paths as wizard_paths
 from wizard.paths import Paths
@@ -19,9 +20,7 @@ from wizard.vault import Vault
 ON_A, ON_B = "a" * 64, "b" * 64
 
 
-@pytest.fixture
-def database_url(postgresql_url: str) -> str:
-    return postgresql_url
+database_url = on_postgresql
 
 
 @pytest.fixture

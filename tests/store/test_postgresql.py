@@ -18,7 +18,7 @@ import pytest
 from support.claims import over_rows
 from support.postgresql import UNPRIVILEGED_ID, USER, postgresql_server
 from support.records import CLIENT_ID, add_connections, make_connection, raises_failure
-from support.storage import execute
+from support.storage import execute, on_postgresql
 from support.tokens import wait_for
 
 from wizard import paths as wizard_paths
@@ -31,10 +31,7 @@ from wizard.store.history import RETENTION, EventFilter
 from wizard.store.postgresql import PostgresqlDatabase
 from wizard.vault import Vault
 
-
-@pytest.fixture
-def database_url(postgresql_url: str) -> str:
-    return postgresql_url
+database_url = on_postgresql
 
 
 def test_a_writer_waits_for_the_one_before_it_and_sees_what_that_wrote(

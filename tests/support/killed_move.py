@@ -9,7 +9,6 @@ again, and read. Prints a JSON list of `KilledMove`.
 import hashlib
 import json
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -18,10 +17,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Engine, Text, event, insert, select
-from sqlalchemy.pool import Pool
+from sqlalchemy import Text, insert, select
 
-from support.killed_rotation import OBSERVED_EVENTS, in_child, open_store
+from support.killed_rotation import in_child, kill_at_step, open_store
 from support.records import NOW, add_connections, add_grant, make_attempt
 from wizard import paths as wizard_paths
 from wizard.model import Event
@@ -104,15 +102,7 @@ def databases(paths: Paths, url: str) -> Iterator[Database]:
 def move(paths: Paths, target: str, killed_at: int = 0) -> None:
     """Move everything; at a step, kill this process."""
     store, vault = open_store(paths)
-    numbers = count(1)
-
-    def count_step(*_: object) -> None:
-        if killed_at and next(numbers) == killed_at:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    sys.addaudithook(lambda name, _: count_step() if name in OBSERVED_EVENTS else None)
-    event.listen(Engine, "commit", count_step)
-    event.listen(Pool, "checkin", count_step)
+    kill_at_step(killed_at)
     planned = moves.plan_move(paths, store, target)
     if planned.target != planned.source:
         moves.move_store(paths, store, vault, target, lambda: NOW)

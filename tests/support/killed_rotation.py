@@ -16,7 +16,8 @@ from functools import partial
 from itertools import count
 from typing import Any
 
-from sqlalchemy import event
+from sqlalchemy import Engine, event
+from sqlalchemy.pool import Pool
 
 from support.records import NOW, add_connections, add_grant, make_attempt
 from wizard import paths as wizard_paths
@@ -33,17 +34,22 @@ def open_store(paths: Paths) -> tuple[Store, Vault]:
     return Store.open(paths, vault, "live"), vault
 
 
-def rotate(paths: Paths, killed_at: int = 0) -> None:
-    store, vault = open_store(paths)
+def kill_at_step(step: int) -> None:
+    """Kill this process at a step; 0: never."""
     numbers = count(1)
 
     def count_step(*_: object) -> None:
-        if killed_at and next(numbers) == killed_at:
+        if step and next(numbers) == step:
             os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(lambda name, _: count_step() if name in OBSERVED_EVENTS else None)
-    event.listen(store.database.engine, "commit", count_step)
-    event.listen(store.database.engine, "checkin", count_step)
+    event.listen(Engine, "commit", count_step)
+    event.listen(Pool, "checkin", count_step)
+
+
+def rotate(paths: Paths, killed_at: int = 0) -> None:
+    store, vault = open_store(paths)
+    kill_at_step(killed_at)
     rotate_encryption_key(paths, store, vault, lambda: NOW)
 
 

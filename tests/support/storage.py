@@ -29,6 +29,12 @@ def postgresql_url() -> Iterator[str]:
     server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+@pytest.fixture
+def on_postgresql(postgresql_url: str) -> str:
+    """`database_url` for a module whose tests run on PostgreSQL."""
+    return postgresql_url
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def either_engine(request: pytest.FixtureRequest) -> str:
     """`database_url` for a module whose tests run once on each engine."""

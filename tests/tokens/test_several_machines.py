@@ -14,14 +14,12 @@ from support.concurrent_requests import (
 )
 from support.harness import Harness, settings_of_machine
 from support.records import raises_failure
+from support.storage import on_postgresql
 
 from wizard.fastpath import token_file
 from wizard.services import Services
 
-
-@pytest.fixture
-def database_url(postgresql_url: str) -> str:
-    return postgresql_url
+database_url = on_postgresql
 
 
 @pytest.fixture

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-import pytest
 from support.delivery import deliver
 from support.harness import Harness, settings_of_machine
 from support.reauthorization import authorize
+from support.storage import on_postgresql
 from support.web_visitor import visit
 
 from wizard.services import Services
@@ -13,9 +13,7 @@ from wizard.services import Services
 MAX_STATEMENTS = 12
 
 
-@pytest.fixture
-def database_url(postgresql_url: str) -> str:
-    return postgresql_url
+database_url = on_postgresql
 
 
 def test_pages_show_which_machine_lacks_the_new_authorization(

@@ -133,6 +133,8 @@ class DestinationRepository(Repository):
     def overdue(self, connection: str | None = None) -> tuple[Destination, ...]:
         """Those of `all` that have an older grant, because another machine replaced it. One whose
         delivery failed or was undone is left to the user."""
+        if not self.database.is_shared:
+            return ()
         grants = schema.connections
         behind = (
             _T.c.machine == self.database.machine_id,
@@ -141,8 +143,6 @@ class DestinationRepository(Repository):
             _T.c.previous_generation != grants.c.generation,  # else this one was
             _T.c.failure.is_(None),
         )
-        if not self.database.is_shared:
-            return ()
         query = select(*_COLUMNS).join(grants).where(*behind).order_by(_T.c.id)
         if connection is not None:
             query = query.where(_T.c.connection == connection)

@@ -34,7 +34,6 @@ from sqlalchemy import (
 
 from wizard.errors import WizardError, fail
 from wizard.model import (
-    TOKEN_SERVING_EVENTS,
     Account,
     AttemptState,
     Clock,
@@ -97,7 +96,7 @@ _LAST_EVENTS = {
 }
 """The last events of each connection, found by indexes: there may be a million of one kind."""
 
-DELETE_OLD_SERVING_EVENTS = "DELETE FROM events WHERE kind IN (?, ?, ?) AND at < ?"
+DELETE_OLD_SERVING_EVENTS = f"DELETE FROM events WHERE kind IN ({schema.SERVING_KINDS}) AND at < ?"
 _INSERT_EVENT = """
     INSERT INTO events
         (at, connection, kind, details, "user", process_id, machine, connection_id)
@@ -188,7 +187,7 @@ class EventRepository(Repository):
         if self.database.is_shared:
             return f"SELECT {schema.PRUNE_EVENTS}()", [()]
         end = format_iso(max(each.at for each in events) - RETENTION)
-        return DELETE_OLD_SERVING_EVENTS, [(*TOKEN_SERVING_EVENTS, end)]
+        return DELETE_OLD_SERVING_EVENTS, [(end,)]
 
     def of_connection(
         self, name: str, limit: int = 50, max_serving_events: int = 10

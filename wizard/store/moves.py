@@ -19,7 +19,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import (
     Connection,
@@ -46,11 +46,9 @@ from wizard.store.database import Database
 from wizard.store.history import write_when_quiet
 from wizard.store.installation import ARRIVING, MOVED_AWAY, Place, machine_digest
 from wizard.store.machines import OF_MACHINES, claim_rows, own_machine_id
+from wizard.store.shared import open_prepared
 from wizard.store.sqlite import SqliteDatabase
 from wizard.vault import Vault
-
-if TYPE_CHECKING:
-    from wizard.store.postgresql import PostgresqlDatabase
 
 LOCAL = "local"
 """The target that is the file of the data directory."""
@@ -87,7 +85,7 @@ def plan_move(paths: Paths, store: Store, target: str) -> StoreMove:
 
         shown = Address.parse(target).shown
         if not source.is_shared:
-            existing = _open_prepared(paths, target)
+            existing = open_prepared(paths, target)
         elif shown != source.path:
             raise fail("move-between-servers", path=source.path)
     elif source.is_shared:
@@ -166,7 +164,7 @@ def complete_move(paths: Paths) -> None:
         here = _move_of(local)
         url = paths.database_url or here.get("url", "")
         try:
-            shared = _open_prepared(paths, url) if url else None
+            shared = open_prepared(paths, url) if url else None
         except WizardError:
             if here.get("state") == MOVED_AWAY:
                 return
@@ -186,18 +184,6 @@ def complete_move(paths: Paths) -> None:
                     files.remove(path)
                     files.sync_directory(os.path.dirname(path))
                 _activate(local)
-
-
-def _open_prepared(paths: Paths, url: str) -> "PostgresqlDatabase | None":
-    """The shared database at `url`; None if it has no tables."""
-    from wizard.store.postgresql import PostgresqlDatabase
-
-    try:
-        return PostgresqlDatabase.open(paths.with_database_url(url))
-    except WizardError as error:
-        if error.failure.code == "database-not-prepared":
-            return None
-        raise
 
 
 def _open_target(paths: Paths, target: str) -> Database:

@@ -2,12 +2,16 @@
 
 import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from wizard import files
 from wizard.errors import WizardError, fail
 from wizard.paths import Paths
 from wizard.store import Store, export_without_secrets
 from wizard.vault import Vault
+
+if TYPE_CHECKING:
+    from wizard.store.postgresql import PostgresqlDatabase
 
 
 @dataclass(frozen=True)
@@ -39,14 +43,10 @@ def use_shared_store(
     Address.parse(url)
     paths.prepare()
     _require_unused(paths)
-    there = paths.with_database_url(url)
-    is_new = False
-    try:
-        PostgresqlDatabase.open(there).close()
-    except WizardError as error:
-        if error.failure.code != "database-not-prepared":
-            raise
-        is_new = True
+    there, found = paths.with_database_url(url), open_prepared(paths, url)
+    is_new = found is None
+    if found is not None:
+        found.close()
     used_store_id = paths.shared_store_id
     vault = Vault.open(there, for_new_store=is_new) if key is None else Vault.with_key(there, key)
     if is_new:
@@ -85,6 +85,19 @@ def grant_shared_store(paths: Paths, role: str) -> str:
     finally:
         database.close()
     return database.path
+
+
+def open_prepared(paths: Paths, url: str) -> "PostgresqlDatabase | None":
+    """The shared database at `url`; None if it has no tables. Raises what
+    `PostgresqlDatabase.open` raises otherwise."""
+    from wizard.store.postgresql import PostgresqlDatabase
+
+    try:
+        return PostgresqlDatabase.open(paths.with_database_url(url))
+    except WizardError as error:
+        if error.failure.code == "database-not-prepared":
+            return None
+        raise
 
 
 def _require_unused(paths: Paths) -> None:
