@@ -96,7 +96,8 @@ _LAST_EVENTS = {
 }
 """The last events of each connection, found by indexes: there may be a million of one kind."""
 
-DELETE_OLD_SERVING_EVENTS = f"DELETE FROM events WHERE kind IN ({schema.SERVING_KINDS}) AND at < ?"
+DELETE_OLD_SERVING_EVENTS = f"""
+    DELETE FROM events WHERE kind IN ({schema.SERVING_KINDS}) AND at < ?"""  # noqa: S608 - constants
 _INSERT_EVENT = """
     INSERT INTO events
         (at, connection, kind, details, "user", process_id, machine, connection_id)

@@ -412,9 +412,10 @@ def _expect_account(terminal: Terminal, name: str, email: str) -> None:
 def _warn_about_scopes(terminal: Terminal, scope: str) -> None:
     """Name the scopes that may be misspelled. Raises ``malformed-scope``."""
     scopes = parse_scope(scope) if scope.strip() else ()
+    unusual = unusual_scopes(scopes)
     for each in scopes:
         nearest = suggest_scope(each)
-        if nearest or each in unusual_scopes(scopes):
+        if nearest or each in unusual:
             terminal.renderer.print_note(
                 message("scope-notes", "unusual", scope=each, nearest=nearest)
             )
