@@ -4,6 +4,7 @@ import os
 import resource
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -62,8 +63,15 @@ def median_costs(
 
 
 def process_run(command: Sequence[str], environment: Mapping[str, str]) -> Callable[[], object]:
-    """An operation that runs `command` and discards its output."""
-    return partial(subprocess.run, command, env=environment, check=True, stdout=subprocess.DEVNULL)
+    """An operation that runs `command`; its output is shown only if it fails."""
+    return partial(_run_quietly, command, environment)
+
+
+def _run_quietly(command: Sequence[str], environment: Mapping[str, str]) -> None:
+    run = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if run.returncode:
+        sys.stderr.write(run.stdout + run.stderr)
+    run.check_returncode()
 
 
 def _children_seconds() -> float:
