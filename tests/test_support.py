@@ -24,6 +24,7 @@ def test_reads(): ...
 KNOWN = '[[skip]]\ntest = "test_it.py::{}"\nreason = "{}"\n'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("listed", "exit_code"),
     [

@@ -118,6 +118,7 @@ def test_the_assistant_finds_the_form_from_the_first_page_of_the_console(
     assert len(list(console_user.simulator.world.clients)) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("part", "words", "clients"),
     [
@@ -136,6 +137,7 @@ def test_the_assistant_stops_at_an_unexpected_page_and_says_what_is_missing(
     assert len(list(console_user.simulator.world.clients)) == clients
 
 
+@pytest.mark.slow
 def test_the_console_of_a_different_data_center_is_unexpected(console_user: ConsoleUser) -> None:
     console_user.email = BOB
     assert "the console of India, not of Europe" in console_user.failure_details()

@@ -94,6 +94,7 @@ def test_the_user_only_signs_in_presses_create_confirms_and_accepts(
     assert made.secrets["eu"] not in said
 
 
+@pytest.mark.slow
 def test_without_permission_no_credentials_are_stored(first: FirstConnection) -> None:
     first.answer = lambda _question: False
     assert "copy the client ID and secret yourself" in first.remaining_steps()
@@ -114,6 +115,7 @@ def test_credentials_that_cannot_be_read_reliably_are_left_to_the_user(
     assert "couldn’t read the client ID" in first.remaining_steps()
 
 
+@pytest.mark.slow
 def test_a_client_that_zoho_does_not_confirm_is_not_stored(first: FirstConnection) -> None:
     def rotate(_: str) -> bool:
         (made,) = first.harness.simulator.world.clients
@@ -126,6 +128,7 @@ def test_a_client_that_zoho_does_not_confirm_is_not_stored(first: FirstConnectio
     assert first.harness.services.store.clients.all() == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("yes", [True, False])
 def test_a_new_secret_of_a_stored_client_on_the_page_is_asked_about(
     first: FirstConnection, yes: bool

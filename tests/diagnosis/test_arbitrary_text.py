@@ -208,6 +208,7 @@ def processor_seconds(text: str) -> float:
     return min(took)
 
 
+@pytest.mark.slow
 def test_a_hundred_times_the_text_takes_less_than_fifty_times_the_time() -> None:
     lines = (
         f"10:00:01 INFO worker-{n % 7} GET https://www.zohoapis.eu/crm/v8/Leads?page={n} -> 200\n"

@@ -56,6 +56,7 @@ def test_the_page_ranks_the_causes_and_shows_the_evidence(
     assert accessibility_violations(page) == []
 
 
+@pytest.mark.slow
 def test_the_page_shows_one_question_without_decisive_evidence(
     harness: Harness, server: Server, page: Page
 ) -> None:

@@ -136,6 +136,7 @@ def test_a_browser_without_scripts_sees_no_button_that_needs_one(
         expect(person.page.get_by_role("button", name="Copy")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_a_browser_without_scripts_shows_a_sample_by_keyboard_and_renames_a_connection(
     journey: Journey, without_scripts: Callable[[], SimulatedUser]
 ) -> None:

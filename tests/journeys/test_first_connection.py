@@ -133,6 +133,7 @@ def test_a_wrong_secret_is_named_before_the_consent_starts(journey: Journey) -> 
     journey.wait_until_verified()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "shape",
     [
@@ -153,6 +154,7 @@ def test_id_and_secret_are_parsed_in_any_format(journey: Journey, shape: str) ->
     assert client.secret_for("eu") == made["secrets"]["eu"]
 
 
+@pytest.mark.slow
 def test_two_consecutive_pastes_are_on_separate_lines(
     journey: Journey,
 ) -> None:

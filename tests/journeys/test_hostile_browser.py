@@ -20,7 +20,12 @@ from wizard.model import AttemptState
 from wizard.simulator.simulated_user import ConsentPage, SimulatedUser
 
 CALLBACK = "**/callback?*"
-OTHER_PAGES = ["http://evil.example", "http://localhost:9", "http://127.0.0.1:9"]
+SAME_SITE = "http://localhost:9"
+OTHER_PAGES = [
+    "http://evil.example",
+    SAME_SITE,
+    pytest.param("http://127.0.0.1:9", marks=pytest.mark.slow),
+]
 """Another site, and two that a browser treats as the same site: cookies ignore ports."""
 
 
@@ -117,7 +122,7 @@ def test_no_other_page_can_frame_the_wizard(journey: Journey) -> None:
     add_connected_page(journey)
     open_foreign_page(
         journey.page,
-        OTHER_PAGES[1],
+        SAME_SITE,
         f"<iframe src='{journey.base_url}/connections/{CONNECTION_NAME}'>",
     )
     frame = journey.page.frames[-1]
@@ -146,6 +151,7 @@ def test_a_stolen_authorization_url_cannot_be_finished_in_another_browser(
     expect(journey.wait_until_verified().headline).to_contain_text(ANNA)
 
 
+@pytest.mark.slow
 def test_a_stolen_callback_is_useless_elsewhere_and_after_five_tries_here_too(
     journey: Journey, private_window: SimulatedUser
 ) -> None:

@@ -110,6 +110,7 @@ def test_going_back_before_accepting_shows_the_link_to_zoho_again(journey: Journ
     assert len(journey.code_exchanges()) == 1
 
 
+@pytest.mark.slow
 def test_two_tabs_of_one_connection_each_finish_their_own_consent(journey: Journey) -> None:
     journey.open_sign_in_page()
     consent = journey.consent_page(ANNA)
@@ -146,6 +147,7 @@ def test_two_connections_authorized_in_parallel_do_not_mix(journey: Journey) -> 
         assert {each.partition(".")[0] for each in grant.scope} == {"AaaServer", product}
 
 
+@pytest.mark.slow
 def test_a_browser_closed_midway_is_resumed_in_another_one(
     journey: Journey, new_context: Callable[..., BrowserContext]
 ) -> None:

@@ -144,6 +144,7 @@ def test_zoho_detects_the_data_center_for_a_user_who_does_not_know_it(journey: J
     assert journey.services.store.connections.get(CONNECTION_NAME).location == "in"
 
 
+@pytest.mark.slow
 def test_the_search_for_the_data_center_of_a_client_never_sends_its_secret_elsewhere(
     journey: Journey,
 ) -> None:

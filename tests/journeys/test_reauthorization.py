@@ -84,6 +84,7 @@ def test_a_password_change_with_the_option_is_detected_and_reauthorized_under_th
     assert account.email == ANNA
 
 
+@pytest.mark.slow
 def test_a_rejected_grant_is_not_requested_again(journey: Journey) -> None:
     page = add_connected_page(journey)
     journey.controls.change_password(ANNA)
@@ -96,6 +97,7 @@ def test_a_rejected_grant_is_not_requested_again(journey: Journey) -> None:
     assert len(journey.refresh_requests()) == asked
 
 
+@pytest.mark.slow
 def test_a_password_change_without_the_option_keeps_the_connection_working(
     journey: Journey,
 ) -> None:
@@ -153,6 +155,7 @@ def test_a_new_grant_that_fails_verification_keeps_the_previous_one_in_use(
     assert grant_states(journey) == [GrantState.VERIFIED, GrantState.REPLACED]
 
 
+@pytest.mark.slow
 def test_a_refused_consent_keeps_the_previous_grant_in_use_and_says_what_happened(
     journey: Journey,
 ) -> None:

@@ -49,6 +49,7 @@ def test_a_response_without_a_refresh_token_is_not_called_connected(journey: Jou
     journey.wait_until_verified()
 
 
+@pytest.mark.slow
 def test_a_response_without_a_refresh_token_keeps_the_previous_grant(journey: Journey) -> None:
     before = journey.add_verified_connection(CONNECTION_NAME)
     journey.open_wizard(f"/connections/{CONNECTION_NAME}")
@@ -241,6 +242,7 @@ def test_a_connection_removed_only_here_remains_authorized_at_zoho_as_the_page_s
     assert active_refresh_tokens(journey) == 1
 
 
+@pytest.mark.slow
 def test_a_revocation_that_zoho_did_not_receive_removes_nothing(journey: Journey) -> None:
     removal = open_removal_page(journey)
     journey.controls.inject_fault("data-center-down", endpoint="oauth/v2/revoke", times=9)
@@ -252,6 +254,7 @@ def test_a_revocation_that_zoho_did_not_receive_removes_nothing(journey: Journey
     assert journey.services.tokens.access_token(CONNECTION_NAME).generation == 1
 
 
+@pytest.mark.slow
 def test_a_user_can_go_back_instead_of_removing(journey: Journey) -> None:
     open_removal_page(journey)
     journey.person.click(journey.page.get_by_role("link", name=f"Back to {CONNECTION_NAME}"))

@@ -258,6 +258,7 @@ def test_tokens_rejected_together_are_not_served_while_the_limits_are_used_up(
 # --- many -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_two_hundred_connections_are_checked_five_at_a_time_and_each_once(harness: Harness) -> None:
     names = add_connections(harness, 200)
     cache_access_tokens(harness, names)

@@ -1,5 +1,6 @@
 """The list of connections shows a cause once, with everything it affects."""
 
+import pytest
 from playwright.sync_api import expect
 from support.diagnosis import detect_rejection
 from support.harness import ANNA
@@ -46,6 +47,7 @@ def test_the_page_checks_all_connections_and_shows_progress(journey: Journey) ->
     expect(journey.page.get_by_role("link", name="Re-authorize 3 connections")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_a_check_on_the_page_waits_for_the_limits_automatically(journey: Journey) -> None:
     grant = journey.add_verified_connection("crm")
     journey.services.token_cache.remove("crm")

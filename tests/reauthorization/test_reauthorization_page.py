@@ -135,6 +135,7 @@ def test_a_refused_consent_midway_stops_nothing_and_can_be_retried(journey: Jour
     expect(page.heading).to_have_text("3 of 3 connections re-authorized")
 
 
+@pytest.mark.slow
 def test_a_different_account_at_the_third_consent_waits_for_a_decision_before_replacing_anything(
     journey: Journey,
 ) -> None:
@@ -234,6 +235,7 @@ def test_of_ten_with_one_client_the_ninth_waits_and_the_rest_opens_automatically
     assert journey.person.actions <= MOST_ACTIONS, journey.person.counter.log
 
 
+@pytest.mark.slow
 def test_a_rate_limit_midway_is_counted_down_and_the_run_continues(journey: Journey) -> None:
     page = started_reauthorization(journey)
     journey.sign_in(ANNA)

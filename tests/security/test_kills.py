@@ -142,6 +142,7 @@ def lives_in_shared_stores(
         shutil.rmtree(directory / name)
 
 
+@pytest.mark.slow
 def test_a_killed_machine_leaves_a_shared_store_to_the_next(
     harness: Harness, tmp_path: Path
 ) -> None:

@@ -14,7 +14,13 @@ from wizard.simulator.server import Simulator
 from wizard.simulator.simulated_user import find_browser, is_root
 from wizard.web.server import Server
 
-ORIGINS = ["http://localhost:{port}", "http://127.0.0.1:{port}", "http://cats.test:{port}"]
+ORIGINS = [
+    "http://localhost:{port}",
+    *(
+        pytest.param(each, marks=pytest.mark.slow)
+        for each in ("http://127.0.0.1:{port}", "http://cats.test:{port}")
+    ),
+]
 """Pages on another port of our host names, and one of another site."""
 
 REQUEST = {

@@ -18,6 +18,9 @@ from wizard.simulator.simulated_user import (
     SimulatedUser,
 )
 
+pytestmark = pytest.mark.slow
+"""Journeys use the same pages."""
+
 NEW_PASSWORD = "quite-another-one"
 ANNA, BOB, DORA = "anna@zylker.example", "bob@zylker.example", "dora@zylker.example"
 

@@ -12,6 +12,9 @@ from wizard.simulator.server import Simulator
 from wizard.simulator.simulated_user import ConsolePage, SignInPage, SimulatedUser
 from wizard.simulator.users import SESSION_COOKIE
 
+pytestmark = pytest.mark.slow
+"""Journeys use the same pages."""
+
 ANNA, CARLA = "anna@zylker.example", "carla@zylker.example"
 REDIRECT_URI = "http://localhost:8723/callback"
 

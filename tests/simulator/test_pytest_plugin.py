@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from wizard.simulator.server import Simulator
 
 USERS_TEST = """
@@ -100,6 +102,7 @@ def test_the_mark(zoho_simulator):
     assert [each["name"] for each in zoho_simulator.controls.state()["clients"]] == ["Theirs"]
 
 
+@pytest.mark.slow
 def test_a_project_with_a_package_named_wizard_can_run_its_own_tests(tmp_path: Path) -> None:
     (tmp_path / "wizard").mkdir()
     (tmp_path / "wizard" / "__init__.py").write_text("SPELLS = 3\n")

@@ -53,6 +53,7 @@ def test_every_click_field_and_copy_is_one_action(
     ]
 
 
+@pytest.mark.slow
 def test_the_counter_rises_when_a_step_is_added(
     person: SimulatedUser, zoho_simulator: Simulator
 ) -> None:

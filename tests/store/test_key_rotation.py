@@ -150,6 +150,7 @@ def test_the_key_is_not_replaced_while_zoho_has_not_answered(
     assert rotate(paths, store, vault).sealed_values
 
 
+@pytest.mark.slow
 def test_a_rotation_that_is_killed_at_any_step_leaves_everything_readable(
     tmp_path: Path, database_url: str
 ) -> None:

@@ -325,6 +325,7 @@ def run_killed_moves(home: Path, url: str, *steps: int) -> list[KilledMove]:
     return results
 
 
+@pytest.mark.slow
 def test_a_move_that_is_killed_loses_nothing_and_leaves_one_store_active(
     tmp_path: Path, postgresql_url: str
 ) -> None:

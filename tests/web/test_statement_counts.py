@@ -28,7 +28,7 @@ from wizard.store import Store, StoredReauthorizationItem, schema
 from wizard.store.grants import insert_grant
 
 MAX_STATEMENTS = 12
-COUNTS = (1, 10, 1_000)
+COUNTS = (1, 10, pytest.param(1_000, marks=pytest.mark.slow))
 CLIENTS = 5
 STEPS = ("refresh", "identity", "organization", "read:crm", "scope", "clock")
 KINDS = {

@@ -57,6 +57,7 @@ def onboard(person: SimulatedUser) -> None:
     ConnectionPage(person).wait_until_verified()
 
 
+@pytest.mark.slow
 def test_the_first_two_connections_take_few_actions(
     at_the_wizard: SimulatedUser, services: Services
 ) -> None:
@@ -81,6 +82,7 @@ def test_the_first_two_connections_take_few_actions(
     ]
 
 
+@pytest.mark.slow
 def test_the_steps_appear_while_they_run(
     at_the_wizard: SimulatedUser,
     services: Services,
@@ -147,6 +149,7 @@ def test_the_pages_up_to_zoho_work_without_scripts(
     person.page.wait_for_url(f"{services.settings.simulator_url}/**")
 
 
+@pytest.mark.slow
 def test_a_paste_is_gone_from_the_page_after_going_back(
     at_the_wizard: SimulatedUser, registered: dict[str, Any]
 ) -> None:
