@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, func, or_, select, true, union
+from sqlalchemy import ColumnElement, Row, Select, func, select, true, union
 from sqlalchemy import Connection as DatabaseConnection
 
 from wizard.model import (
@@ -53,6 +53,10 @@ _REJECTIONS = schema.rejections.c
 
 UNSETTLED_STATES = (*CANDIDATE_STATES, GrantState.NEEDS_REAUTHORIZATION, GrantState.REVOKED)
 """States of a grant that may need attention."""
+
+MAX_LISTED_NAMES = 1_000
+"""Up to as many connections are listed by name in later statements, instead of searched again;
+engines limit the values of a statement to some 32,000."""
 
 
 @dataclass(frozen=True)
@@ -127,9 +131,10 @@ class OverviewRepository(Repository):
             .where(_REQUESTS.outcome != "ok")
             .order_by(None)
         )
-        unsettled = union(unauthorized, waiting, failed, unanswered)
-        condition = or_(_CONNECTIONS.name.in_(unsettled), _CONNECTIONS.name.in_(also))
-        return self._select_overviews(condition, also)
+        # One union, not OR: only the connections in it are then read.
+        given = select(_CONNECTIONS.name).where(_CONNECTIONS.name.in_(also))
+        wanted = union(unauthorized, waiting, failed, unanswered, given)
+        return self._select_overviews(_CONNECTIONS.name.in_(wanted), also)
 
     def last_refreshes(self) -> dict[str, datetime]:
         """When a refresh last succeeded, by connection."""
@@ -147,10 +152,12 @@ class OverviewRepository(Repository):
     ) -> list[ConnectionOverview]:
         """The overviews of the connections that meet `condition`. A snapshot remembers them, and
         which of `names` don't exist."""
-        named = select(_CONNECTIONS.name).where(condition)
-        refreshes = last_refreshes_since_rotation(_GRANTS.c.connection.in_(named))
         with self.database.read() as c:
             connections, recent, rejected = self._select_connections(c, condition)
+            if len(connections) <= MAX_LISTED_NAMES:
+                condition = _CONNECTIONS.name.in_(connections)
+            named = select(_CONNECTIONS.name).where(condition)
+            refreshes = last_refreshes_since_rotation(_GRANTS.c.connection.in_(named))
             if self.database.is_snapshot:
                 reports = select_recent_reports(c, condition)
                 checks = _checks_of(reports)
