@@ -90,9 +90,11 @@ class ConnectionRepository(Repository):
 
     def find(self, substring: str = "", limit: int | None = None) -> FoundNames:
         """The first connections whose name, owner or tags contain `substring`, ignoring case."""
+        matches = _contains(substring)
+        count = select(func.count()).select_from(_T).where(matches).scalar_subquery()
         query = (
-            select(_T.c.name, func.count().over().label("matching"), *_of_all())
-            .where(_contains(substring))
+            select(_T.c.name, count.label("matching"), *_of_all())
+            .where(matches)
             .order_by(_T.c.name)
             .limit(limit)
         )
