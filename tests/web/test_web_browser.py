@@ -13,6 +13,7 @@ from support.wizard_pages import (
     NewConnectionPage,
 )
 
+from wizard.code_samples import languages
 from wizard.model import Client, ClientSecret, Connection
 from wizard.services import Services
 from wizard.simulator.server import Simulator
@@ -173,6 +174,19 @@ def test_a_connection_is_found_by_its_name(
     expect(connections.rows).to_have_count(1)
     connections.open("job-17")
     expect(at_the_wizard.page.get_by_role("heading", name="job-17")).to_be_visible()
+
+
+def test_each_way_to_use_a_connection_is_shown_when_it_is_chosen(
+    at_the_wizard: SimulatedUser, services: Services, connected: Visitor
+) -> None:
+    at_the_wizard.go(f"{services.settings.base_url}/connections/leads")
+    ways = at_the_wizard.page.get_by_role("group", name="How your program gets its tokens")
+    labels = [*languages(), "itself"]
+    expect(ways.get_by_role("radio")).to_have_count(len(labels))
+    for name in labels:
+        ways.locator(f'label[for="use-{name}"]').click()
+        shown = [panel.is_visible() for panel in ways.locator(".panel").all()]
+        assert shown == [each == name for each in labels]
 
 
 @pytest.mark.slow
