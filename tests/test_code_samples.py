@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from support.harness import Harness
+from support.harness import ANNA, Harness
 from support.shell import PROCESS_TIMEOUT_SECONDS, Shell
 from support.web_visitor import Visitor
 
@@ -21,9 +21,18 @@ INTERPRETERS = {
     "PHP": ("php",),
     "Go": ("go", "run"),
     "Java": ("java", "--source", "17"),
+    "C#": ("sh", "-c", 'mcs -r:System.Net.Http.dll -out:read.exe "$0" && exec mono read.exe'),
+    "Ruby": ("ruby",),
     "curl": ("bash", "-euo", "pipefail"),
 }
-OPTIONAL = {"Node": "node", "PHP": "php", "Go": "go", "Java": "javac"}
+OPTIONAL = {
+    "Node": "node",
+    "PHP": "php",
+    "Go": "go",
+    "Java": "javac",
+    "C#": "mcs",
+    "Ruby": "ruby",
+}
 
 
 def copied_samples(harness: Harness) -> dict[str, str]:
@@ -33,7 +42,7 @@ def copied_samples(harness: Harness) -> dict[str, str]:
     visitor = Visitor(app.test_client(), harness.services, link_tokens)
     visitor.sign_in()
     page = visitor.get("/connections/crm").text
-    found = re.findall(r'data-copy="([^"]*)" aria-label="Copy the (\w+) sample"', page)
+    found = re.findall(r'data-copy="([^"]*)" aria-label="Copy the (\S+) sample"', page)
     return {label: html.unescape(code) for code, label in found}
 
 
@@ -44,7 +53,7 @@ def copied_samples(harness: Harness) -> dict[str, str]:
         for each in INTERPRETERS
     ],
 )
-def test_a_sample_gets_a_token_and_reads_with_it(
+def test_a_sample_reads_with_a_token_and_ends_without_one(
     shell: Shell, shell_harness: Harness, label: str
 ) -> None:
     shell_harness.add_verified_connection("crm")
@@ -54,31 +63,47 @@ def test_a_sample_gets_a_token_and_reads_with_it(
     launcher.parent.mkdir()
     launcher.write_text(f'#!/bin/sh\nexec {shlex.join(shell.command())} "$@"\n')
     launcher.chmod(0o755)
-    shell_harness.controls.clear_journal()
-    done = subprocess.run(
-        [*INTERPRETERS[label], str(file)],
-        env={**shell.environment, "PATH": f"{launcher.parent}:{shell.environment['PATH']}"}
-        | {"GOFLAGS": "-mod=mod", "GOTOOLCHAIN": "local"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PROCESS_TIMEOUT_SECONDS,
-        check=False,
-    )
+
+    def run() -> "tuple[subprocess.CompletedProcess[str], list[int]]":
+        """The finished program, and the statuses of its reads."""
+        shell_harness.controls.clear_journal()
+        done = subprocess.run(
+            [*INTERPRETERS[label], str(file)],
+            cwd=shell.directory,
+            env={**shell.environment, "PATH": f"{launcher.parent}:{shell.environment['PATH']}"}
+            | {"GOFLAGS": "-mod=mod", "GOTOOLCHAIN": "local"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PROCESS_TIMEOUT_SECONDS,
+            check=False,
+        )
+        journal = shell_harness.controls.journal()
+        return done, [each["status"] for each in journal if "/crm/" in each["path"]]
+
+    done, reads = run()
     assert (done.returncode, done.stderr) == (0, "")
-    reads = [(e["path"], e["status"]) for e in shell_harness.controls.journal()]
     if label == "Shell":
         token = shell_harness.services.tokens.access_token("crm").value
         assert (done.stdout, reads) == (f"{token}\n", [])
     else:
-        assert [status for path, status in reads if "/crm/" in path] == [200]
+        assert reads == [200]
+
+    shell_harness.controls.change_password(ANNA)
+    shell_harness.advance(hours=2)
+    done, reads = run()
+    assert "refresh-token-rejected" in done.stderr
+    assert (done.stdout, reads) == ("", [])
+    # `go run` has an exit code of its own.
+    assert done.returncode == (1 if label == "Go" else 3), done.stderr
 
 
 def test_the_command_prints_the_samples_of_the_page(shell: Shell, shell_harness: Harness) -> None:
     shell_harness.add_verified_connection("crm")
     samples = copied_samples(shell_harness)
     for label in INTERPRETERS:
-        printed = shell.run("sample", label.lower(), "crm").stdout
+        language = label.lower().replace("#", "sharp")
+        printed = shell.run("sample", language, "crm").stdout
         assert printed == samples[label] + "\n"
         assert len(printed.splitlines()) <= 20
     assert "unknown-connection" in shell.run("sample", "node", "leads").stderr
