@@ -116,6 +116,27 @@ def test_a_process_that_ran_meanwhile_continues_with_the_new_key(
         assert refresh_token(newest) == "1000.later"
 
 
+def test_a_callback_during_a_rotation_finds_its_attempt(
+    paths: Paths, store: Store, vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_connections(store)
+    store.attempts.add(make_attempt("open"))
+    with other_process(paths) as (other, other_vault):
+        follow = other_vault.follow
+
+        def follow_and_rotate(sealed: bytes) -> bool:
+            try:
+                return follow(sealed)
+            finally:
+                monkeypatch.undo()
+                rotate(paths, store, vault)
+
+        monkeypatch.setattr(other_vault, "follow", follow_and_rotate)
+        found = other.attempts.find_by_state("state-of-open")
+        assert found is not None
+        assert found.oauth_state == "state-of-open"
+
+
 def test_a_process_without_the_new_key_writes_nothing(
     paths: Paths, store: Store, vault: Vault
 ) -> None:

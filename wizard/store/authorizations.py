@@ -48,10 +48,12 @@ class AttemptRepository(Repository):
 
         Looked up by its hash, so timing reveals nothing about other values of ``state``.
         """
-        with self.database.read() as c:
+        with self.database.read() as c:  # one, so that the key can't be rotated in between
             self._vault.follow(c.scalars(select(schema.installation.c.key_check)).one())
-        found = self._attempts(_ATTEMPTS.c.oauth_state_hash == self._vault.fingerprint(oauth_state))
-        return found[0] if found else None
+            state_hash = self._vault.fingerprint(oauth_state)
+            row = c.execute(select(_ATTEMPTS).where(_ATTEMPTS.c.oauth_state_hash == state_hash))
+            found = row.first()
+        return attempt_from_row(self._vault, found) if found else None
 
     def newest(self, name: str) -> Attempt | None:
         """The newest attempt for connection `name`, in any state."""
