@@ -56,6 +56,14 @@ def test_a_writer_waits_for_the_one_before_it_and_sees_what_that_wrote(
     assert found == [0]
 
 
+def test_text_with_a_nul_is_in_no_row(store: Store) -> None:
+    add_connections(store)
+    with raises_failure("unknown-connection"):
+        store.connections.get("crm\0")
+    assert not store.access_permissions.exists("\0", 1000)
+    assert store.connections.find("\0").names == ()
+
+
 def test_a_read_is_one_snapshot_and_cannot_write(store: Store) -> None:
     add_connections(store)
     with store.database.read() as c:

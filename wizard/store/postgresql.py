@@ -47,6 +47,8 @@ from wizard.store.machines import own_machine_id
 
 # isort: split
 import psycopg  # after `shared_store`, which raises ``postgresql-missing``
+from psycopg.abc import Buffer
+from psycopg.types.string import StrDumperUnknown
 
 Migration = Callable[[Connection], None]
 
@@ -443,11 +445,20 @@ def _scalar(connection: "psycopg.Connection[Any]", statement: LiteralString, *va
     return row[0] if row else None
 
 
+class _TextDumper(StrDumperUnknown):
+    """Sends text without NUL, which PostgreSQL can't store and psycopg refuses. No value that the
+    wizard accepts contains one, so what has one is not found."""
+
+    def dump(self, obj: str) -> Buffer | None:
+        return super().dump(obj.replace("\0", "\ufffd"))
+
+
 def _prepare_connections(database: PostgresqlDatabase) -> None:
     """Set up each new connection, and try one that wasn't used for a while."""
 
     @event.listens_for(database.engine, "connect")
     def set_up(driver: "psycopg.Connection[Any]", record: ConnectionPoolEntry) -> None:
+        driver.adapters.register_dumper(str, _TextDumper)
         driver.autocommit = True  # settings of a transaction that is undone are undone, too
         asked_at = time.time()
         *_, fsync, now = driver.execute(_SET_UP_SESSION).fetchone() or ("off", asked_at)
