@@ -239,6 +239,16 @@ def test_removed_access_is_not_answered(shared: SocketClient, harness: Harness) 
     assert shared.request("/token/crm")[0] == 403
 
 
+def test_of_a_name_that_is_too_long_only_the_start_is_remembered(
+    shared: SocketClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    status, answer = shared.request("/token/" + "x" * 60_000)
+    assert (status, error_code(answer)) == (403, "not-allowed-to-owner")
+    assert len(json.dumps(answer)) < 2000
+    assert [each for each in caplog.messages if len(each) > 500] == []
+
+
 def test_an_unknown_name_is_refused_like_a_known_one(shared: SocketClient) -> None:
     known, unknown = (shared.request(f"/token/{name}") for name in ("crm", "none-such"))
 
@@ -254,7 +264,9 @@ def test_a_name_that_is_not_an_exact_match_has_no_access(
     assert shared.request(f"/token/{name}")[0] == 403
 
 
-@pytest.mark.parametrize("target", ["/browser-link?page=/", "/shared-socket"])
+@pytest.mark.parametrize(
+    "target", ["/browser-link?page=/", "/shared-socket", "HTTP://[/shared-socket"]
+)
 def test_other_users_can_request_only_tokens(
     shared: SocketClient, harness: Harness, target: str
 ) -> None:

@@ -18,7 +18,7 @@ from http.server import BaseHTTPRequestHandler
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote
 
 from wizard.diagnosis.rendering import explain_failure
 from wizard.errors import WizardError, fail
@@ -74,7 +74,7 @@ LIST_OPTIONS = ("by", "tag")
 """Options of ``list`` with a value that a request can have."""
 
 MAX_NAME_CHARACTERS = 63
-"""Characters of a connection's name; of other requested names, no more is quoted."""
+"""Characters of a connection's name."""
 
 
 @dataclass(frozen=True)
@@ -271,13 +271,16 @@ class RequestHandler(BaseHTTPRequestHandler):
     @property
     def _owner_query(self) -> dict[str, list[str]]:
         """What the owner requests beyond the path; other users can't."""
-        return {} if self._context.is_shared else parse_qs(urlsplit(self.path).query)
+        return {} if self._context.is_shared else parse_qs(self.path.partition("?")[2])
 
     @property
     def _requested_connection(self) -> str | None:
-        """The connection whose token is requested; None for other requests."""
+        """The connection whose token is requested; None for other requests. Of a name that is too
+        long, only the start, which is too long, too: names are remembered and logged."""
         path = self._target
-        return unquote(path.removeprefix(TOKEN_PATH)) if path.startswith(TOKEN_PATH) else None
+        if not path.startswith(TOKEN_PATH):
+            return None
+        return unquote(path.removeprefix(TOKEN_PATH))[: MAX_NAME_CHARACTERS + 1]
 
     def _handle(self, handler: Callable[[Peer | None, str], None]) -> None:
         try:
@@ -347,7 +350,7 @@ class RequestHandler(BaseHTTPRequestHandler):
             peer is None or not store.access_permissions.exists(name, peer.uid)
         ):
             # Also for unknown names, so that users can't find out which connections exist.
-            raise self._access_denied(name[:MAX_NAME_CHARACTERS], peer)
+            raise self._access_denied(name, peer)
         if rejected:
             self._record_event("token-reported", name, peer)
         query = self._owner_query
@@ -392,15 +395,14 @@ class RequestHandler(BaseHTTPRequestHandler):
         return fail("request-refused", reason=reason, socket=str(self._server.path))
 
     def _handle_owner_request(self, _peer: Peer | None, _rejected: str) -> None:
-        target = urlsplit(self.path)
         if self._context.is_shared:
             raise self._request_rejected("Other users can request only access tokens")
-        if target.path == "/shared-socket":
+        if self._target == "/shared-socket":
             self._send_json(200, {"socket": str(self._context.open_shared_socket())})
             return
-        query = parse_qs(target.query)
+        query = self._owner_query
         page = query.get("page", [""])[0]
-        if target.path != "/browser-link" or not is_local_path(page):
+        if self._target != "/browser-link" or not is_local_path(page):
             raise self._request_rejected("There is no such path")
         if self._context.create_browser_link is None:
             raise fail("pages-not-served")
