@@ -125,6 +125,8 @@ def test_a_file_with_other_values_is_refused(file: Path, colleague: Services) ->
     cases = [*CHANGES.items(), *(("client-file-bad-value", {k: v}) for k, v in BAD_VALUES.items())]
     cases += [("client-file-newer-version", {key: None}) for key in ("name", "secrets")]
     contents = [(code, json.dumps({**document, **change}).encode()) for code, change in cases]
+    del document["zoho_instance"]
+    contents.append(("client-file-newer-version", json.dumps(document).encode()))
     for code, content in [*contents, ("client-file-newer-version", b"[" * 30_000)]:
         with raises_failure(code):
             colleague.client_files.open(CLIENT_FILE.encrypt(content, PASSPHRASE), PASSPHRASE)

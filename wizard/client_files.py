@@ -83,14 +83,14 @@ class ClientFiles:
         try:
             document = json.loads(CLIENT_FILE.decrypt(file, passphrase))
             if document["format"] != FORMAT_VERSION:
-                raise fail("client-file-newer-version", version=str(document["format"]))
-            found = _client_file(document)
+                raise fail("client-file-newer-version", version=str(document["format"])[:60])
+            found, zoho_instance = _client_file(document), str(document["zoho_instance"])
         except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise fail("client-file-newer-version") from error
-        if document["zoho_instance"] != self._zoho.instance:
+        if zoho_instance != self._zoho.instance:
             raise fail(
                 "client-file-foreign-zoho",
-                found=str(document["zoho_instance"]),
+                found=zoho_instance[:60],
                 expected=self._zoho.instance,
             )
         self._require_valid(found.client)

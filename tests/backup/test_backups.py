@@ -16,6 +16,7 @@ from support.records import raises_failure
 
 from wizard.backup import RestoreResult, open_backup, service
 from wizard.backup.service import Backup, dump, load
+from wizard.errors import WizardError
 from wizard.model import Grant, GrantState
 from wizard.services import Services
 from wizard.store import Destination
@@ -157,6 +158,40 @@ def test_a_value_that_no_form_accepts_is_refused(
         other.services.backups.restore(load(dump(backup)))
     assert other.services.store.connections.all() == ()
     other.services.backups.restore(replace(backup, contents=contents))
+
+
+def test_a_value_of_another_type_is_refused(harness: Harness) -> None:
+    harness.add_verified_connection()
+    harness.services.store.destinations.add(Destination("crm", "dotenv", "/srv/.env"))
+    contents = harness.services.store.transfers.export_contents()
+    stored = json.loads(dump(Backup(harness.now(), "", harness.services.zoho.instance, contents)))
+    accepted = []
+    for path in paths_of_values(stored):
+        *parents, last = path
+        row = stored
+        for each in parents:
+            row = row[each]
+        before = row[last]
+        no_times = ("0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59Z")
+        is_time = str(last).endswith("_at")
+        for value in ([7], {"x": 7}, 2**70, "a\0b", *(no_times if is_time else ())):
+            row[last] = value
+            try:
+                load(json.dumps(stored).encode())
+            except WizardError:
+                continue
+            accepted.append((path, value))
+        row[last] = before
+    assert accepted == []
+
+
+def paths_of_values(stored: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path of each value in a JSON document that isn't an object or a list."""
+    if isinstance(stored, dict | list):
+        for key, value in stored.items() if isinstance(stored, dict) else enumerate(stored):
+            yield from paths_of_values(value, (*path, key))
+    else:
+        yield path
 
 
 def test_restoring_twice_changes_nothing_the_second_time(harness: Harness, file: Path) -> None:

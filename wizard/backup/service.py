@@ -5,26 +5,24 @@ import os
 import platform
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from wizard.credential_formats import is_redirect_uri
 from wizard.delivery.profiles import PROFILE_FILE_SUFFIX, profile
 from wizard.delivery.service import check_file_mode, check_names
 from wizard.errors import WizardError, fail
 from wizard.model import (
-    Account,
     Client,
-    ClientSecret,
     Clock,
     Connection,
     Event,
     Failure,
     Grant,
     GrantState,
-    Organization,
-    SecretState,
 )
 from wizard.paths import Paths, current_user
 from wizard.store import (
@@ -41,6 +39,12 @@ from wizard.vault.passphrase import BACKUP, check_new_passphrase
 from wizard.zoho import Zoho
 
 FORMAT_VERSION = 1
+
+Row = TypeVar("Row")
+Checked = TypeVar("Checked")
+
+_MAX_NUMBER = 2**63 - 1
+"""The largest that a database stores."""
 
 
 @dataclass(frozen=True)
@@ -74,22 +78,22 @@ def load(serialized: bytes) -> Backup:
         stored = json.loads(serialized)
         json.dumps(stored, ensure_ascii=False).encode()  # JSON can contain halves of characters
         if stored["format"] != FORMAT_VERSION:
-            raise fail("backup-newer-version", version=str(stored["format"]))
+            raise fail("backup-newer-version", version=str(stored["format"])[:60])
         kept = stored["contents"]
         contents = StoreContents(
-            tuple(_client(row) for row in kept["clients"]),
-            tuple(_connection(row) for row in kept["connections"]),
-            tuple(_grant(row) for row in kept["grants"]),
-            tuple(Destination(**row) for row in kept["destinations"]),
+            tuple(_row(Client, row) for row in kept["clients"]),
+            tuple(_row(Connection, row) for row in kept["connections"]),
+            tuple(_row(Grant, row) for row in kept["grants"]),
+            tuple(_row(Destination, row) for row in kept["destinations"]),
         )
         _require_consistent(contents)
         return Backup(
-            created_at=parse_iso(stored["created_at"]),
-            host=stored["host"],
-            zoho_instance=stored["zoho_instance"],
+            created_at=_value(datetime, stored["created_at"]),
+            host=_value(str, stored["host"]),
+            zoho_instance=_value(str, stored["zoho_instance"]),
             contents=contents,
-            data_dir=stored.get("data_dir", ""),
-            is_deactivated=stored.get("is_deactivated", False),
+            data_dir=_value(str, stored.get("data_dir", "")),
+            is_deactivated=_value(bool, stored.get("is_deactivated", False)),
         )
     except _INVALID_CONTENT_ERRORS as error:
         raise fail("backup-newer-version") from error
@@ -147,39 +151,41 @@ def _to_json_value(value: Any) -> Any:
     return [_to_json_value(each) for each in value] if isinstance(value, tuple) else value
 
 
-def _client(row: dict[str, Any]) -> Client:
-    secrets = (
-        ClientSecret(each["location"], each["value"], SecretState(each["state"]))
-        for each in row["secrets"]
-    )
-    return Client(
-        **{**row, "secrets": tuple(secrets), "created_at": _parse_optional_time(row["created_at"])}
-    )
+def _row(row_type: type[Row], value: Any) -> Row:
+    """A dataclass from its JSON. Raises TypeError or ValueError for what no backup has."""
+    hints = get_type_hints(row_type)
+    return row_type(**{name: _value(hints[name], each) for name, each in value.items()})
 
 
-def _connection(row: dict[str, Any]) -> Connection:
-    lists = {each: tuple(row[each]) for each in ("scope", "presets", "tags")}
-    return Connection(**{**row, **lists, "created_at": _parse_optional_time(row["created_at"])})
+def _value(hint: Any, value: Any) -> Any:
+    """A value of JSON as the type `hint`. The store doesn't check types."""
+    if get_origin(hint) is UnionType:  # ``X | None``
+        return None if value is None else _value(get_args(hint)[0], value)
+    if get_origin(hint) is tuple:
+        return tuple(_value(get_args(hint)[0], each) for each in _checked(list, value))
+    if get_origin(hint) is Mapping:
+        entries = _checked(dict, value).items()
+        return {_value(str, key): _value(str, each) for key, each in entries}
+    if is_dataclass(hint) and isinstance(hint, type):
+        return _row(hint, value)
+    if hint is datetime:
+        at = parse_iso(value).astimezone(UTC)
+        if not 1970 <= at.year < 9999:  # elsewhere, another time zone may have no such year
+            raise ValueError("a time is out of range")
+        return at
+    if hint is int and not 0 <= _checked(int, value) <= _MAX_NUMBER:
+        raise ValueError("a number is out of range")
+    if issubclass(hint, StrEnum):
+        return hint(value)
+    if issubclass(hint, str) and "\0" in _checked(str, value):
+        raise ValueError("PostgreSQL stores no NUL")
+    return _checked(str if issubclass(hint, str) else hint, value)
 
 
-def _grant(row: dict[str, Any]) -> Grant:
-    organizations = tuple(Organization(**each) for each in row["organizations"])
-    return Grant(
-        **{
-            **{each.name: row[each.name] for each in fields(Grant) if each.name != "rotated_at"},
-            "scope": tuple(row["scope"]),
-            "state": GrantState(row["state"]),
-            "granted_at": parse_iso(row["granted_at"]),
-            "account": Account(**row["account"]) if row["account"] else None,
-            "organizations": organizations,
-            "failure": Failure(**row["failure"]) if row["failure"] else None,
-            "rotated_at": _parse_optional_time(row.get("rotated_at")),  # not in older backups
-        }
-    )
-
-
-def _parse_optional_time(text: str | None) -> datetime | None:
-    return parse_iso(text) if text else None
+def _checked(expected: type[Checked], value: Any) -> Checked:
+    if type(value) is not expected:
+        raise TypeError(f"not of type {expected.__name__}")
+    return value
 
 
 @dataclass(frozen=True)
@@ -201,7 +207,7 @@ def open_backup(path: Path, passphrase: str, zoho_instance: str) -> Backup:
     """
     backup = load(BACKUP.decrypt(BACKUP.read(path), passphrase))
     if backup.zoho_instance != zoho_instance:
-        raise fail("backup-foreign-zoho", found=backup.zoho_instance, expected=zoho_instance)
+        raise fail("backup-foreign-zoho", found=backup.zoho_instance[:60], expected=zoho_instance)
     return backup
 
 
