@@ -144,6 +144,16 @@ def test_every_problem_of_a_file_is_named_at_once_and_none_follows_from_another(
     assert problems["connections.it.client"].details["nearest"] == "zylker"
 
 
+def test_the_client_that_was_meant_is_looked_for_among_a_hundred() -> None:
+    tables = [client_table(f"client{number}", f"1000.{number:030}") for number in range(200)]
+    tables += [connection_table(f"of{name}", f"{name}x") for name in ("client99", "client100")]
+    with pytest.raises(ConnectionsFileError) as raised:
+        parse("".join(tables), ZOHO)
+    nearest = [each.failure.details["nearest"] for each in raised.value.problems]
+    assert nearest[0] == "client99"
+    assert nearest[1] != "client100"
+
+
 @over_rows(
     "scope, nearest",
     [

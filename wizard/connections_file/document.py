@@ -29,6 +29,10 @@ from wizard.zoho import ACCOUNT_SCOPE, ENVIRONMENTS, Zoho, parse_scope, suggest_
 MAX_CHARACTERS = 2_000_000
 """Ten thousand connections have about half of it."""
 
+MAX_COMPARED_CLIENTS = 100
+"""Clients among which the one that was meant is looked for. With thousands, thousands of unknown
+ones would take minutes."""
+
 Table = TypeVar("Table")
 
 
@@ -359,7 +363,8 @@ def _check_connection(
 ) -> Iterator[FileProblem]:
     is_client_known = table.client in document.clients or "" in incomplete
     if not (is_client_known or (not table.client and path in incomplete)):
-        near = difflib.get_close_matches(table.client, [*document.clients], n=1, cutoff=0.5)
+        known = [*document.clients][:MAX_COMPARED_CLIENTS]
+        near = difflib.get_close_matches(table.client, known, n=1, cutoff=0.5)
         details = {"client": table.client, "nearest": "".join(near)}
         yield FileProblem(f"{path}.client", Failure("file-unknown-client", details=details))
     if table.data_center:
