@@ -142,6 +142,9 @@ def _quote(value: str) -> str:
 
 # --- JSON files: an entry is an object at any depth; order and indentation are kept ---------------
 
+MAX_NESTING = 100
+"""Levels of objects and lists. Paths of fields take time for the cube of their depth, and Python
+writes no more than about three hundred levels."""
 _INDENTED = re.compile(r"^\s*[{\[]\s*?\n(?P<blanks>[ \t]+)")
 
 
@@ -179,7 +182,19 @@ def _parse(text: str) -> dict[str, Any]:
         raise FormatError(1, 1, "number-too-long") from None
     if not isinstance(document, dict):
         raise FormatError(1, 1, "not-an-object")
+    if _is_too_deep(document):
+        raise FormatError(1, 1, "nested-too-deep")
     return document
+
+
+def _is_too_deep(document: dict[str, Any]) -> bool:
+    level: list[Any] = [document]
+    for _ in range(MAX_NESTING):
+        inner = [each.values() if isinstance(each, dict) else each for each in level]
+        level = [each for values in inner for each in values if isinstance(each, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def _object_at(node: dict[str, Any], entry_path: EntryPath) -> dict[str, Any]:
@@ -274,7 +289,7 @@ def _json_members(value: str) -> dict[str, object]:
         found = json.loads(value)
     except (RecursionError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return found if isinstance(found, dict) and not _is_too_deep(found) else {}
 
 
 def _parsed_lines(text: str) -> list[tuple[str, str, str, str]]:
