@@ -42,7 +42,7 @@ def test_an_unknown_setting_is_refused_with_the_nearest_known_one() -> None:
     assert "ZOHO_WIZARD_PORT" in finding.fix
 
 
-@over_rows("port", ["0", "65536", "-1", "abc", "80 ", "٣", "1e3"])
+@over_rows("port", ["0", "65536", "-1", "abc", "80 ", "٣", "1e3", "9" * 5000])
 def test_an_invalid_port_is_refused(port: str) -> None:
     with pytest.raises(WizardError, match="bad-port"):
         from_environment({**HOME, "ZOHO_WIZARD_PORT": port})

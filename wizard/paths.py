@@ -337,6 +337,12 @@ def has_peer_credentials() -> bool:
     return hasattr(socket, "SO_PEERCRED")
 
 
+def user_or_group_number(text: str) -> int | None:
+    """The number in `text`; None if it isn't one that a user or a group can have."""
+    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(MAX_UID))
+    return int(text) if is_number and int(text) <= MAX_UID else None
+
+
 def resolve_user(text: str) -> tuple[int, str]:
     """The number and the name of a user, given by name or number.
 
@@ -349,11 +355,11 @@ def resolve_user(text: str) -> tuple[int, str]:
         raise fail("users-unknown-here")
     import pwd  # exists wherever the kernel reports the user
 
-    number = int(text) if text.isascii() and text.isdigit() else None
+    number = user_or_group_number(text)
     try:
         found = pwd.getpwnam(text) if number is None else pwd.getpwuid(number)
-    except (KeyError, OverflowError):
-        if number is None or number > MAX_UID:
+    except KeyError:
+        if number is None:
             raise fail("unknown-user", user=text[:80]) from None
         return number, text
     return found.pw_uid, found.pw_name

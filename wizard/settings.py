@@ -194,7 +194,7 @@ def _has_password(url: str) -> bool:
 def _port(text: str, default: int) -> int:
     if not text:
         return default
-    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and 0 < int(text) < 65536):
         raise fail("bad-port", value=text[:40])
     return int(text)
 

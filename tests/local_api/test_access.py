@@ -88,7 +88,7 @@ def test_where_other_users_cannot_reach_the_socket_the_fix_is_shown(
     assert "can’t open" not in own.stderr
 
 
-@pytest.mark.parametrize("user", ["no-such-user", "4294967295", "-1", "ro\x1bot"])
+@pytest.mark.parametrize("user", ["no-such-user", "4294967295", "-1", "9" * 5000, "ro\x1bot"])
 def test_an_unknown_user_is_refused(shell: Shell, shell_harness: Harness, user: str) -> None:
     shell_harness.add_connection("crm")
     said = shell.run("access", "add", "crm", f"--user={user}")

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from support.claims import over_rows
 from support.diagnosis import reject_all
 from support.harness import ANNA, Harness
 from support.reauthorization import authorize
@@ -153,3 +154,10 @@ def test_the_user_who_pressed_reject_is_not_asked_whether_anyone_did(
     assert '<section class="card explanation information"' in page
     assert 'class="question"' not in page
     assert '<span class="badge bad">' not in page
+
+
+@over_rows("generation", ["", "-1", "٣", "1e3", "9" * 30, "9" * 5000])
+def test_a_number_that_no_authorization_has_is_refused(connected: Visitor, generation: str) -> None:
+    for decision in ("accept", "discard"):
+        answer = connected.submit_form(f"/connections/leads/{decision}", generation=generation)
+        assert answer.status_code == 400

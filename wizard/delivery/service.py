@@ -24,7 +24,7 @@ from wizard.errors import WizardError, fail, message
 from wizard.locks import hold_lock
 from wizard.model import Clock, Event, Failure, Grant
 from wizard.model.states import DestinationState
-from wizard.paths import Paths
+from wizard.paths import Paths, user_or_group_number
 from wizard.store import Destination, Store
 from wizard.tokens.request_log import ClientRequests
 from wizard.zoho import Zoho
@@ -670,10 +670,11 @@ def file_access(file_mode: str, file_group: str) -> FileAccess:
     try:
         import grp  # not on every system
 
-        number = int(file_group) if file_group.isdecimal() else grp.getgrnam(file_group).gr_gid
+        number = user_or_group_number(file_group)
+        group = grp.getgrnam(file_group).gr_gid if number is None else number
     except (ImportError, KeyError):
         raise fail("unknown-group", group=file_group[:60]) from None
-    return FileAccess(mode, number)
+    return FileAccess(mode, group)
 
 
 def _access_of(destination: Destination) -> FileAccess:

@@ -29,6 +29,8 @@ MIN_FILTERED_ROWS = 20
 """So many connections are searched and filtered; fewer are seen at a glance."""
 NEEDS_ATTENTION = "needs_attention"
 """The filter for all states that need attention."""
+MAX_GENERATION_DIGITS = 9
+"""No column and no `int` is too small for such a number."""
 MAX_CHECKED_NAMES = 3
 """The names that are listed of the connections being checked."""
 
@@ -316,7 +318,7 @@ def _revoke_all(name: str) -> None:
 
 def _generation() -> int:
     text = request.form.get("generation", "")
-    if not (text.isascii() and text.isdigit()):
+    if not (text.isascii() and text.isdigit() and len(text) <= MAX_GENERATION_DIGITS):
         raise fail("page-bad-request")
     return int(text)
 
