@@ -172,7 +172,7 @@ def first_line(pipe: Path) -> str:
 
 
 def test_the_browser_gets_a_file_and_no_link(shell: Shell) -> None:
-    opened, browser = shell.directory / "opened", shell.directory / "browser"
+    opened, browser = shell.directory / "opened", shell.directory / "browser; touch shell"
     os.mkfifo(opened)
     browser.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {opened}\n')
     browser.chmod(0o700)
@@ -183,9 +183,10 @@ def test_the_browser_gets_a_file_and_no_link(shell: Shell) -> None:
     file = Path(first_line(opened))
     opening.finish()
 
-    assert "launch" not in str(file)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     link = file.read_text().split('href="')[1].split('"')[0]
+    assert link.rpartition("/")[2] not in str(file)
+    assert not (shell.directory / "shell").exists()
     assert open_link(link).status_code == 200
 
 

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from support.records import attempts_of
+from sqlalchemy import select
 from support.web_visitor import Visitor, route_paths
 
 from wizard.services import Services
+from wizard.store import schema
 
 FOREIGN = [
     {"Sec-Fetch-Site": "cross-site"},
@@ -23,16 +24,10 @@ FOREIGN = [
 
 
 def state_of(services: Services) -> object:
-    """Everything a form could have changed."""
-    names = [each.name for each in services.store.connections.all()]
-    return (
-        services.store.clients.all(),
-        services.store.connections.all(),
-        [
-            (services.store.grants.of_connection(name), attempts_of(services.store, name))
-            for name in names
-        ],
-    )
+    """Everything that is stored."""
+    tables = [each for each in schema.metadata.sorted_tables if not each.info.get("is_shared")]
+    with services.store.database.read() as c:
+        return [c.execute(select(table)).all() for table in tables]
 
 
 @pytest.mark.parametrize("token", [None, "", "wrong", "another session's"])
@@ -78,9 +73,12 @@ def test_a_script_that_sends_json_as_text_is_refused(app: Flask, connected: Visi
 
 def test_opening_pages_changes_nothing(app: Flask, connected: Visitor) -> None:
     before = state_of(connected.services)
-    for path in route_paths(app, "GET"):
+    opened = route_paths(app, "GET")
+    for path in opened:
         connected.get(path)
         connected.get(f"{path}?_method=POST&how=revoke&name=other")
+    for path in {*route_paths(app, "POST")} - {*opened}:
+        assert connected.get(path).status_code == 405, path
     assert state_of(connected.services) == before
 
 

@@ -125,8 +125,12 @@ def test_what_is_not_http_gets_the_security_headers_too(
 
 def test_every_response_has_the_security_headers(app: Flask, visitor: Visitor) -> None:
     accounts = visitor.services.settings.simulator_url
-    for path in (*route_paths(app, "GET"), "/no-such-page", "/callback?state=a&state=b"):
-        headers = visitor.get(path).headers
+    opened = (*route_paths(app, "GET"), "/no-such-page", "/callback?state=a&state=b")
+    answers = {path: visitor.get(path) for path in opened}
+    answers |= {f"POST {path}": visitor.post(path, {}) for path in route_paths(app, "POST")}
+    answers["too large"] = visitor.post("/clients", {"credentials": "x" * 70_000})
+    for path, answer in answers.items():
+        headers = answer.headers
         assert headers["Content-Security-Policy"] == (
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
             f"connect-src 'self'; form-action 'self' {accounts}; "
