@@ -8,8 +8,10 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from subprocess import PIPE
@@ -36,6 +38,8 @@ from wizard.local_api.hand_outs import HandOuts
 from wizard.local_api.request_handler import (
     MAX_CONNECTIONS,
     MAX_CONNECTIONS_PER_USER,
+    MAX_CONNECTIONS_WITHOUT_ACCESS,
+    MAX_HEADER_BYTES,
     rejection_reason,
 )
 from wizard.paths import host_name, user_name
@@ -51,13 +55,14 @@ FOREIGN_USERS = (65534,) if ME == 0 else ()
 """Only root can become another user; everyone can use the shared socket as themselves."""
 
 HOLD = """
-import os, select, socket, sys
+import contextlib, os, select, socket, sys
 os.setuid(int(sys.argv[3]))
 held = []
 for _ in range(int(sys.argv[2])):
     held.append(socket.socket(socket.AF_UNIX))
     held[-1].connect(sys.argv[1])
-    held[-1].send(b"GET /token/crm HTTP/1.1\\r\\n")
+    with contextlib.suppress(BrokenPipeError):
+        held[-1].send(b"GET /token/crm HTTP/1.1\\r\\n")
 closed = 0
 while closed < int(sys.argv[2]) - int(sys.argv[4]):
     for each in select.select(held, [], [])[0]:
@@ -206,6 +211,28 @@ def test_a_user_at_their_connection_limit_blocks_no_other_user(
         holder.communicate("go\n")
 
 
+@pytest.mark.parametrize("uid", FOREIGN_USERS)
+def test_users_without_access_leave_places_for_those_with_access(
+    shared: SocketClient, harness: Harness, uid: int
+) -> None:
+    allow(harness, uid)
+    most = MAX_CONNECTIONS_PER_USER
+    with ExitStack() as stack:
+        for number in range(MAX_CONNECTIONS_WITHOUT_ACCESS // most):
+            arguments = [str(shared.path), *map(str, (most, 60_000 + number, most))]
+            command = [sys.executable, "-c", HOLD, *arguments]
+            holder = stack.enter_context(
+                subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True)
+            )
+            stack.callback(holder.communicate, "go\n")
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == "0 were closed\n"
+        with pytest.raises(subprocess.CalledProcessError):
+            shared.request_as(61_000, "/token/crm")
+        assert shared.request_as(uid, "/token/crm")[0] == 200
+        assert shared.request("/metrics")[0] == 403
+
+
 def test_a_user_gets_tokens_only_for_connections_with_access(
     shared: SocketClient, harness: Harness
 ) -> None:
@@ -310,6 +337,26 @@ def test_an_ambiguous_request_is_refused(own: SocketClient, lines: str) -> None:
         answer = connection.recv(65536).decode()
     assert answer.startswith("HTTP/1.1 403")
     assert "1000." not in answer
+
+
+def test_headers_that_are_too_long_are_not_kept(own: SocketClient) -> None:
+    padding = f"X: {'x' * 1000}\r\n" * (MAX_HEADER_BYTES // 1000 + 1)
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(own.path))
+        connection.sendall(f"GET /token/crm HTTP/1.1\r\nHost: localhost\r\n{padding}".encode())
+        assert connection.recv(65536).startswith(b"HTTP/1.1 431")
+
+
+def test_a_client_that_leaves_before_the_answer_is_no_error(
+    own: SocketClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = threading.active_count()
+    for _ in range(20):
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(own.path))
+            connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    wait_for(lambda: threading.active_count() <= before)
+    assert [each.message for each in caplog.records if each.levelname == "ERROR"] == []
 
 
 def test_a_request_without_a_host_is_refused() -> None:

@@ -14,8 +14,10 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler
 from importlib.metadata import version
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import parse_qs, unquote
@@ -51,6 +53,13 @@ MAX_CONNECTIONS = 128
 
 MAX_CONNECTIONS_PER_USER = 16
 """Of these, the limit for any other user, so that one user can't block the others."""
+
+MAX_CONNECTIONS_WITHOUT_ACCESS = MAX_CONNECTIONS // 2
+"""Users without access get no place beyond these: one person may have thousands of user IDs, for
+containers."""
+
+MAX_HEADER_BYTES = 16 * 1024
+"""The headers of one request. The standard library would keep a hundred lines of 64 KB."""
 
 REFUSAL_LOG_INTERVAL = timedelta(minutes=1)
 """Repeated refusals of one user are recorded once in this time, so they can't fill the disk."""
@@ -136,13 +145,23 @@ class SocketServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         uid = _peer_uid(request)
         limit = MAX_CONNECTIONS if uid == os.geteuid() else MAX_CONNECTIONS_PER_USER
         with self._count_lock:
-            if (
-                self._open_connections.total() >= MAX_CONNECTIONS
-                or self._open_connections[uid] >= limit
-            ):
+            taken = self._open_connections.total()
+            if taken >= MAX_CONNECTIONS or self._open_connections[uid] >= limit:
+                return False
+            if taken >= MAX_CONNECTIONS_WITHOUT_ACCESS and not self._has_access(uid):
                 return False
             self._open_connections[uid] += 1
         return True
+
+    def _has_access(self, uid: int) -> bool:
+        """Whether a user has access to any connection."""
+        if uid == os.geteuid():
+            return True
+        try:
+            permissions = self.context.services.store.access_permissions.all()
+        except WizardError:
+            return False
+        return any(each.uid == uid for each in permissions)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """Serve the connection, then uncount it."""
@@ -196,6 +215,22 @@ def is_local_path(path: str) -> bool:
     return path[:1] == "/" and path[1:2] not in ("/", "\\") and path.isprintable()
 
 
+class _HeaderReader:
+    """Reads the lines of a request's headers."""
+
+    def __init__(self, reader: BufferedIOBase) -> None:
+        self._reader = reader
+        self._bytes_left = MAX_HEADER_BYTES
+
+    def readline(self, limit: int) -> bytes:
+        """The next line. Raises HTTPException, which `RequestHandler` answers, after too many."""
+        line = self._reader.readline(min(limit, self._bytes_left + 1))
+        self._bytes_left -= len(line)
+        if self._bytes_left < 0:
+            raise HTTPException("too many headers")
+        return line
+
+
 class RequestHandler(BaseHTTPRequestHandler):
     """Handles one request."""
 
@@ -203,6 +238,14 @@ class RequestHandler(BaseHTTPRequestHandler):
     server_version = "zoho-wizard"
     sys_version = ""
     timeout = IDLE_TIMEOUT_SECONDS
+
+    def parse_request(self) -> bool:
+        """As the standard library does, but reads no more than `MAX_HEADER_BYTES` of headers."""
+        reader, self.rfile = self.rfile, cast(BufferedIOBase, _HeaderReader(self.rfile))
+        try:
+            return super().parse_request()
+        finally:
+            self.rfile = reader
 
     def handle_one_request(self) -> None:
         """As the standard library does, but ignores a client that disconnects."""
@@ -302,6 +345,8 @@ class RequestHandler(BaseHTTPRequestHandler):
             handler(peer, reported_token(body) if reports else "")
         except WizardError as error:
             self._send_failure(error.failure)
+        except (ConnectionError, TimeoutError):  # the client doesn't read the response
+            raise
         except Exception as error:
             number = secrets.token_hex(4)
             log.exception("internal-error: report %s", number)
