@@ -140,7 +140,7 @@ def test_the_other_machines_are_refused_after_a_move_to_a_local_store(
 ) -> None:
     there = other_machine.with_database_url(postgresql_url)
     running = Store.open(there, vault, "live")
-    running.access_tokens.put("crm", b"sealed")
+    running.access_tokens.put("crm", lambda: b"sealed")
     move(paths, moved, vault, LOCAL)
     for write in (
         lambda: running.connections.add(make_connection("desk")),

@@ -18,6 +18,7 @@ from support.storage import on_postgresql
 
 from wizard.fastpath import token_file
 from wizard.services import Services
+from wizard.store.key_rotation import rotate_encryption_key
 
 database_url = on_postgresql
 
@@ -45,6 +46,18 @@ def test_the_token_of_one_machine_is_served_by_the_other(harness: Harness, other
     token = harness.services.tokens.access_token("crm")
     assert other.tokens.access_token("crm").value == token.value
     assert not harness.refresh_requests()
+
+
+def test_an_access_token_is_stored_with_the_key_that_replaced_ours(harness: Harness) -> None:
+    harness.add_verified_connection()
+    token = harness.services.tokens.access_token("crm")
+    with Services.open(harness.services.settings, harness.now) as another:
+        rotate_encryption_key(another.paths, another.store, another.vault, harness.now)
+    harness.services.token_cache.put(token)
+    with Services.open(harness.services.settings, harness.now) as newest:
+        cached = newest.token_cache.get("crm")
+    assert cached is not None
+    assert cached.value == token.value
 
 
 def test_threads_of_two_machines_at_expiry_make_one_refresh(

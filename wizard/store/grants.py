@@ -4,7 +4,7 @@ Also the tokens that Zoho rejected: each connection's last access token, and ref
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -472,12 +472,15 @@ class AccessTokenRepository(Repository):
         with self.database.read() as c:
             return {row.name: row.sealed for row in c.execute(query)}
 
-    def put(self, connection: str, sealed: bytes) -> None:
-        """Replace the access token of `connection`; does nothing if that was removed."""
+    def put(self, connection: str, seal: Callable[[], bytes]) -> bytes:
+        """Replace the access token of `connection` by what `seal` returns, with the key that is
+        valid now, and return that; does nothing if the connection was removed."""
         with self.database.write() as c:
+            sealed = seal()
             known = c.scalar(select(_CONNECTIONS.c.name).where(_CONNECTIONS.c.name == connection))
             if known is not None:
                 insert_or_update(c, _ACCESS_TOKENS, {"name": connection}, sealed=sealed)
+        return sealed
 
     def remove(self, connection: str) -> None:
         """Remove the access token of `connection`."""

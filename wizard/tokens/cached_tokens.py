@@ -227,9 +227,9 @@ class SharedTokenCache(TokenCache):
             super().remove(name)
 
     def _store(self, name: str, cached: CachedToken) -> None:
-        at, content = int(self._clock().timestamp()), self._pack(name, cached)
+        at = int(self._clock().timestamp())
         with suppress(WizardError):
-            self._shared.put(name, content)
+            content = self._shared.put(name, lambda: self._pack(name, cached))
             self._confirm(name, content, at)
 
 
