@@ -18,6 +18,9 @@ _CREATE_FLAGS = (
 _UNNAMED_FLAGS = os.O_WRONLY | os.O_TMPFILE if hasattr(os, "O_TMPFILE") else 0
 _OPEN_FILE = "/proc/self/fd/{}"
 
+MAX_ADDRESS_BYTES = 103
+"""Bytes of a socket's address that work everywhere: the limit is 107 on Linux, 103 on macOS."""
+
 
 def create(
     path: str,
@@ -146,6 +149,15 @@ def sync_directory(directory: str | int) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def socket_address(path: str, directory_fd: int) -> str:
+    """The address of the socket at ``path``, whose directory is open; through its descriptor if the
+    path is too long."""
+    is_short = len(os.fsencode(path)) <= MAX_ADDRESS_BYTES
+    if is_short or not os.path.isdir(os.path.dirname(_OPEN_FILE)):
+        return path
+    return os.path.join(_OPEN_FILE.format(directory_fd), os.path.basename(path))
 
 
 def make_directory(path: str) -> None:

@@ -1,9 +1,12 @@
 """The address of a shared store, and a copy of its token that is older than a minute."""
 
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from threading import Timer
 
 import pytest
 from support.claims import over_rows
@@ -16,6 +19,7 @@ from wizard import locks
 from wizard.errors import WizardError
 from wizard.fastpath import commands, shared_store, token_file
 from wizard.fastpath.shared_store import Address
+from wizard.local_api import LocalApi
 from wizard.paths import Paths, locate
 from wizard.services import Services
 from wizard.settings import from_environment
@@ -56,9 +60,8 @@ def served_token(shell: Shell) -> str | None:
     return found.access_token
 
 
-def test_a_copy_is_confirmed_for_a_minute_without_the_rest_of_the_wizard(
-    shell: Shell, crm: Paths, postgresql_url: str
-) -> None:
+def token_and_modules(shell: Shell) -> tuple[str, set[str]]:
+    """What `token crm` prints, and the modules that it loads."""
     done = subprocess.run(
         [sys.executable, "-c", PRINT_LOADED_MODULES, "token", "crm"],
         env=shell.environment,
@@ -67,12 +70,72 @@ def test_a_copy_is_confirmed_for_a_minute_without_the_rest_of_the_wizard(
         timeout=PROCESS_TIMEOUT_SECONDS,
     )
     assert done.stdout.startswith("1000."), done.stderr
-    loaded = set(done.stderr.split())
+    return done.stdout.strip(), set(done.stderr.split())
+
+
+def test_a_copy_is_confirmed_for_a_minute_without_the_rest_of_the_wizard(
+    shell: Shell, crm: Paths, postgresql_url: str
+) -> None:
+    token, loaded = token_and_modules(shell)
     assert "psycopg" in loaded
     assert not {"sqlalchemy", "click", "wizard.errors", "wizard.store"} & loaded
     assert token_file.is_confirmed(token_file.read(crm.token_file("crm")), time.time())
     execute(postgresql_url, "DELETE FROM access_tokens")
-    assert served_token(shell) == done.stdout.strip()
+    assert served_token(shell) == token
+
+
+@pytest.fixture
+def service(shell: Shell, crm: Paths) -> Iterator[None]:
+    """A service of the machine that serves the owner's socket."""
+    with Services.open(from_environment(shell.environment)) as services, LocalApi(services, None):
+        yield
+
+
+@pytest.mark.usefixtures("service")
+def test_a_service_confirms_a_copy_without_another_connection_to_the_database(
+    shell: Shell, crm: Paths
+) -> None:
+    token, loaded = token_and_modules(shell)
+    assert not {"psycopg", "sqlalchemy", "wizard.errors"} & loaded
+    assert token_file.is_confirmed(token_file.read(crm.token_file("crm")), time.time())
+    assert served_token(shell) == token
+
+
+@pytest.mark.usefixtures("service")
+def test_a_service_confirms_only_what_the_store_of_the_machine_has(
+    shell: Shell, crm: Paths, postgresql_url: str
+) -> None:
+    marker = Path(crm.shared_store_marker)
+    store_id = marker.read_text()
+    marker.write_text("another\n")
+    assert served_token(shell) is None, "the service still uses the store before"
+    marker.write_text(store_id)
+    moved = '{"id": "", "state": "moved-away", "place": "", "url": ""}'
+    execute(postgresql_url, f"UPDATE installation SET move = '{moved}'")
+    assert served_token(shell) is None
+    execute(postgresql_url, "UPDATE installation SET move = NULL")
+    execute(postgresql_url, "CREATE TABLE kept AS TABLE access_tokens; DELETE FROM access_tokens")
+    assert served_token(shell) is None, "Zoho rejected it on another machine"
+    execute(postgresql_url, "INSERT INTO access_tokens TABLE kept")
+    assert served_token(shell), "each change was undone"
+
+
+def test_a_service_that_hangs_or_has_died_delays_a_token_only_briefly(
+    shell: Shell, crm: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(crm.data_dir)  # the whole path is too long for `bind`
+    old, path = Path(crm.token_file("crm")).read_bytes(), Path(crm.token_file("crm"))
+    with socket.socket(socket.AF_UNIX) as hanging:
+        hanging.bind("socket")
+        hanging.listen()
+        end = Timer(PROCESS_TIMEOUT_SECONDS, hanging.close)
+        end.start()
+        started = time.monotonic()
+        assert served_token(shell)
+        assert time.monotonic() - started < PROCESS_TIMEOUT_SECONDS / 3
+        end.cancel()
+    path.write_bytes(old)
+    assert served_token(shell), "nobody answers the socket"
 
 
 def test_a_copy_that_the_store_does_not_confirm_is_not_served(

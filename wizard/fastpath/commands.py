@@ -3,14 +3,14 @@
 A program may need its token a hundred times an hour, so startup must be fast: this only reads two
 small files and decrypts one. If the token is due for a refresh, one process falls back to the full
 program, and the others wait here for its result. If it is a copy from a shared store that is older
-than a minute, one process asks the store. Anything unusual about the arguments, environment, files
-or key also falls back, to get a proper error message.
+than a minute, one process has the local service renew it, or asks the store. Anything unusual about
+the arguments, environment, files or key also falls back, to get a proper error message.
 """
 
 import os
 import time
 
-from wizard import locks, paths
+from wizard import files, locks, paths
 from wizard.fastpath import cipher, process, served_tokens, token_file
 from wizard.fastpath.token_file import MAX_TTL_SECONDS, CachedToken
 
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 LOCK_TIMEOUT_SECONDS = 65.0
 """Enough for another process's refresh with all its retries."""
 POLL_INTERVAL_SECONDS = 0.05
+SERVICE_TIMEOUT_SECONDS = 0.5
+"""A service that takes longer isn't waited for: the store itself can be asked."""
+CONFIRMATION_PATH = "/copy"
+"""Where the owner's socket renews the copy of an access token."""
+_SUCCESS = b"HTTP/1.1 200 "
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -178,11 +183,37 @@ def cached_or_refreshed_token(request: Request, environ: "Mapping[str, str]") ->
         return None
     token = cached_token(name, environ, time.time(), min_ttl)
     if token is None and here.uses_shared_store:
-        _confirm_copy(here, name, key)
+        if not _is_confirmed_by_service(here, name):
+            _confirm_copy(here, name, key)
         token = cached_token(name, environ, time.time(), min_ttl)
     if token is not None:
         locks.release(lock)
     return token
+
+
+def _is_confirmed_by_service(here: paths.Paths, name: str) -> bool:
+    """Have the service of this data directory replace the copy with what the store has now, under
+    the lock. It has a connection to the database, and psycopg is expensive to import. False: none
+    does, or it uses a different store."""
+    import socket
+
+    from wizard.fastpath.ssh_requests import is_name
+
+    try:
+        if not is_name(name):
+            return False
+        target = f"{CONFIRMATION_PATH}?name={name}&store={here.shared_store_id}"
+        directory = os.open(here.data_dir, os.O_RDONLY)
+        try:
+            with socket.socket(socket.AF_UNIX) as service:
+                service.settimeout(SERVICE_TIMEOUT_SECONDS)
+                service.connect(files.socket_address(here.socket, directory))
+                service.sendall(f"POST {target} HTTP/1.1\r\nHost: zoho-wizard\r\n\r\n".encode())
+                return service.recv(len(_SUCCESS)) == _SUCCESS
+        finally:
+            os.close(directory)
+    except (AttributeError, OSError):  # Windows has no such sockets
+        return False
 
 
 def _confirm_copy(here: paths.Paths, name: str, key: bytes) -> None:

@@ -24,6 +24,7 @@ from urllib.parse import parse_qs, unquote
 
 from wizard.diagnosis.rendering import explain_failure
 from wizard.errors import WizardError, fail
+from wizard.fastpath.commands import CONFIRMATION_PATH
 from wizard.fastpath.process import WIZARD_COMMAND
 from wizard.local_api.hand_outs import HandOuts, event_of
 from wizard.local_api.sockets import Peer, get_peer, socket_address
@@ -282,7 +283,8 @@ class RequestHandler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """``/token/NAME`` with a rejected access token in the body: as GET, but never that token.
         For the owner: ``/browser-link?page=/&printed=1``, a one-time browser link;
-        ``/shared-socket``, serve the shared socket."""
+        ``/shared-socket``, serve the shared socket; ``/copy?name=crm&store=ID``, renew the copy of
+        an access token."""
         self._handle(
             self._handle_owner_request if self._requested_connection is None else self._handle_token
         )
@@ -446,6 +448,9 @@ class RequestHandler(BaseHTTPRequestHandler):
             self._send_json(200, {"socket": str(self._context.open_shared_socket())})
             return
         query = self._owner_query
+        if self._target == CONFIRMATION_PATH:
+            self._confirm_copy(query)
+            return
         page = query.get("page", [""])[0]
         if self._target != "/browser-link" or not is_local_path(page):
             raise self._request_rejected("There is no such path")
@@ -453,6 +458,17 @@ class RequestHandler(BaseHTTPRequestHandler):
             raise fail("pages-not-served")
         printed = query.get("printed") == ["1"]
         self._send_json(200, {"link": self._context.create_browser_link(page, printed)})
+
+    def _confirm_copy(self, query: Mapping[str, list[str]]) -> None:
+        """Replace the copy of a connection's access token, for the fast path, which serves it. A
+        service may still use the store that the data directory had before."""
+        services = self._context.services
+        database = services.store.database
+        if not database.is_shared or query.get("store") != [database.id]:
+            raise self._request_rejected("It is about a different store")
+        services.store.require_active()
+        services.token_cache.get(query.get("name", [""])[0])
+        self._send_json(200, {})
 
     def _record_event(self, kind: str, name: str, peer: Peer | None, **details: str) -> None:
         services = self._context.services

@@ -19,9 +19,6 @@ from wizard.errors import WizardError, fail
 from wizard.locks import ExclusiveLock
 from wizard.paths import Paths, has_peer_credentials, user_name
 
-MAX_ADDRESS_BYTES = 103
-"""Bytes of an address that work everywhere: the limit is 107 on Linux, 103 on macOS."""
-
 ROOT_RUNTIME_DIRECTORY = Path("/run")
 """Every user can enter it, and only root can create entries."""
 
@@ -40,13 +37,10 @@ def has_unix_sockets() -> bool:
 
 @contextmanager
 def socket_address(path: Path) -> Iterator[str]:
-    """The address of a socket; if `path` is too long, through a descriptor of its directory."""
-    if len(os.fsencode(path)) <= MAX_ADDRESS_BYTES or not os.path.isdir("/proc/self/fd"):
-        yield str(path)
-        return
+    """The address of a socket, while its directory is open."""
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        yield f"/proc/self/fd/{directory}/{path.name}"
+        yield files.socket_address(str(path), directory)
     finally:
         os.close(directory)
 

@@ -44,6 +44,8 @@ class Database(ABC):
         self.path = path
         """What messages call it."""
         self.engine = engine
+        self.id = ""
+        """Of a shared store; it stays the same wherever the database is moved to."""
         self.names: set[str] = set()
         """The connections that a snapshot is about."""
         self.clock_offset = timedelta()

@@ -185,7 +185,6 @@ class PostgresqlDatabase(Database):
         )
         super().__init__(address.shown, engine)
         self.address = address
-        self.id = ""
         self._reader = engine.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
