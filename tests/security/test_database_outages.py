@@ -39,8 +39,9 @@ def set_access(url: str, allowed: bool) -> None:
     postgresql_server().execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS {allowed}")
 
 
-def end_sessions(url: str) -> None:
-    postgresql_server().execute(CUT.format(name=database_name(url)))
+def end_sessions(url: str, condition: str = "true") -> None:
+    """End the sessions of a database that meet a condition on `pg_stat_activity`."""
+    postgresql_server().execute(f"{CUT.format(name=database_name(url))} AND {condition}")
 
 
 @contextmanager
@@ -122,6 +123,35 @@ def test_sessions_that_end_during_a_refresh_cost_no_token(
     assert len(harness.refresh_requests()) == 1
     with harness.services.locks.refresh("crm", wait=False):
         pass
+
+
+def test_a_lock_whose_session_ends_lets_no_machine_send_a_rotating_refresh_token_twice(
+    harness: Harness, database_url: str
+) -> None:
+    harness.add_verified_connection()
+    harness.controls.change_settings(refresh_token_rotation="reuse-detection")
+    tokens = harness.services.tokens
+    harness.advance(minutes=61)
+    tokens.access_token("crm")
+    settings = settings_of_machine(harness, "other", database_url)
+    with Services.open(settings, harness.now) as other, ThreadPoolExecutor(1) as threads:
+        slow = {"endpoint": "oauth/v2/token", "seconds": 0.5, "processed": True}
+        harness.advance(minutes=57)  # the token is due, and can be used
+        harness.controls.inject_fault("slow", **slow)
+        first = threads.submit(tokens.access_token, "crm")
+        wait_for(lambda: not harness.controls.state()["faults"])
+        end_sessions(database_url, "pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory')")
+        spare = other.tokens.access_token("crm").value
+        assert spare != first.result().value
+
+        harness.advance(minutes=61)
+        harness.controls.inject_fault("slow", **slow)
+        first = threads.submit(tokens.access_token, "crm")
+        wait_for(lambda: not harness.controls.state()["faults"])
+        end_sessions(database_url, "pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory')")
+        assert other.tokens.access_token("crm").value
+        assert first.result().value
+    assert usable_tokens(harness) & stored_tokens(harness)
 
 
 def test_a_server_without_a_free_connection_is_waited_for(

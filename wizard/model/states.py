@@ -316,5 +316,9 @@ def outcome_unknown_since(
     whose response wasn't stored; None if there is none, or if it may still be running."""
     if grant is None or grant.state is not GrantState.VERIFIED or unanswered is None:
         return None
-    is_on_its_way = unanswered.outcome == PENDING_OUTCOME and now - unanswered.at < PENDING_TIMEOUT
-    return None if is_on_its_way else unanswered.at
+    return None if is_under_way(unanswered, now) else unanswered.at
+
+
+def is_under_way(request: TokenRequest, now: datetime) -> bool:
+    """Whether a request may still get its answer."""
+    return request.outcome == PENDING_OUTCOME and now - request.at < PENDING_TIMEOUT

@@ -9,6 +9,7 @@ from random import SystemRandom
 from typing import TypeVar
 
 from wizard.errors import Conflict, WizardError, explain, fail
+from wizard.locks import refusal
 from wizard.model import (
     AttemptState,
     Clock,
@@ -37,6 +38,8 @@ as the same code."""
 
 MAX_STORE_TRIES = 3
 """Tries to store a new refresh token, which exists nowhere else."""
+
+ANSWER_POLL_INTERVAL_SECONDS = 0.5
 
 MAX_TRIES = 3
 FIRST_DELAY, MAX_DELAY = timedelta(seconds=1), timedelta(seconds=30)
@@ -169,6 +172,7 @@ class TokenRefresher:
     ) -> TokenResponse:
         """Refresh. If Zoho rejects the refresh token, read the row again and try a second time,
         unless a rotated refresh token may have been lost."""
+        self._await_other_machine(grant, purpose)
         grant = self._as_stored(grant)
         is_lost = self._request_log.unanswered(grant) is not None
         if self._store.rejections.is_refresh_token_rejected(_fingerprint(grant)):
@@ -193,6 +197,15 @@ class TokenRefresher:
                 raise
             rejected = self._mark_rejected(again, error.failure, times="twice")
             raise WizardError(rejected) from None
+
+    def _await_other_machine(self, grant: Grant, purpose: RefreshPurpose) -> None:
+        """Wait until no other machine may be sending the same refresh token: the answer may replace
+        it, and sending it again could revoke all. Raises ``refresh-under-way`` at once while there
+        is a usable access token."""
+        while self._request_log.is_sent_elsewhere(grant):
+            if purpose is RefreshPurpose.EARLY:
+                raise refusal("refresh-under-way", grant.connection)
+            self._sleep(ANSWER_POLL_INTERVAL_SECONDS)
 
     def _as_stored(self, grant: Grant) -> Grant:
         """`grant` with the refresh token that is stored now, the only one that may be sent. Raises

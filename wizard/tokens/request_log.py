@@ -18,7 +18,7 @@ from wizard.connection_details import client_details
 from wizard.errors import WizardError, fail
 from wizard.fastpath.token_file import CLOCK_TOLERANCE_SECONDS
 from wizard.model import Attempt, Client, Clock, Failure, Grant, RequestKind, Token, TokenRequest
-from wizard.model.states import outcome_unknown_since
+from wizard.model.states import is_under_way, outcome_unknown_since
 from wizard.store import Store
 from wizard.tokens import budgets
 from wizard.tokens.budgets import (
@@ -265,6 +265,15 @@ class RequestLog:
         """The refresh of `grant` whose outcome is unknown: sent after its refresh token last
         rotated, with no answer stored. None if it has never rotated."""
         return self._store.grant_history.unanswered_refresh(grant)
+
+    def is_sent_elsewhere(self, grant: Grant) -> bool:
+        """Whether another machine may be sending the refresh token of `grant`, which rotates. The
+        caller has the connection's lock, which ends with a session of the database: that of the
+        other machine may have been cut."""
+        if not self._store.database.is_shared:
+            return False
+        sent = self._without_future(list(filter(None, [self.unanswered(grant)])))
+        return any(is_under_way(each, self._clock()) for each in sent)
 
     def outcome_unknown_since(self, grant: Grant) -> datetime | None:
         """As `states.outcome_unknown_since`, for the stored requests."""
