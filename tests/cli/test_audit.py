@@ -114,7 +114,10 @@ def test_a_role_that_does_not_own_the_tables_can_do_everything_but_change_the_hi
     events = exported(shell.run("audit", "--json"))
     expected = {"created", "delivered", "token-served", "token-rejected", "renamed", "removed"}
     assert expected | {"grant-verified"} <= {each["kind"] for each in events}
-    assert {each["database_role"] for each in events} == {ROLE}
+    granted = [each for each in events if each["kind"] == "role-granted"]
+    assert [each["details"] for each in granted] == [{"role": ROLE}] * 2
+    assert {each["database_role"] for each in granted} == {OWNER}
+    assert {each["database_role"] for each in events if each not in granted} == {ROLE}
 
     old = """INSERT INTO events (at, connection, kind, details, "user", machine)
         VALUES ('2020-01-01T00:00:00.000000+00:00', 'crm', 'token-served', '{}', '', '')"""

@@ -185,6 +185,15 @@ def test_everything_moves_to_the_shared_database_and_back(
     assert answered.exit_code == 0, answered.stdout
     assert "wizard.db" in json.loads(shell.run("status", "--json").stdout)["database"]
     assert shell.run("token", "crm").exit_code == 0
+    events = audited(shell, "--kind", "database-moved")
+    there = {"source": planned["source"], "target": planned["target"]}
+    back = {"source": planned["target"], "target": planned["source"]}
+    assert [each["details"] for each in events] == [there, back]
+
+
+def audited(shell: Shell, *filters: str) -> list[dict[str, Any]]:
+    """The events of the audit log."""
+    return [json.loads(line) for line in shell.run("audit", *filters, "--json").stdout.splitlines()]
 
 
 def test_a_key_that_was_given_is_not_rotated(shell: Shell) -> None:
@@ -241,6 +250,22 @@ def test_the_machines_are_listed_and_one_is_removed(shell: Shell, two_machines: 
     assert result(shell.run("destination", "list", "--json"))["destinations"] == []
     removed = shell.run("audit", "--kind", "machine-removed", "--json").stdout
     assert json.loads(removed)["details"] == {"name": "web2"}
+
+
+def test_an_event_names_its_machine_as_it_was_called_then(
+    shell: Shell, two_machines: str, empty_url: str
+) -> None:
+    run_on_second(shell, "access", "add", "crm", "--user", "4711")
+    renamed = run_on_second(shell, "database", "use", empty_url, "--machine-name", "db2")
+    assert renamed.exit_code == 0, renamed.stderr
+    assert run_on_second(shell, "token", "crm").exit_code == 0
+    run_on_second(shell, "list")  # adds what the fast path served
+    events = audited(shell)
+    machines = {(each["kind"], each["machine"]) for each in events}
+    served = {("created", "web1"), ("access-added", two_machines), ("token-served", "db2")}
+    assert served <= machines
+    changes = [each["details"] for each in events if each["kind"] == "machine-renamed"]
+    assert changes[-1] == {"previous_name": two_machines, "name": "db2"}
 
 
 def test_the_next_token_of_a_machine_delivers_what_the_other_one_reauthorized(

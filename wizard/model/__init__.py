@@ -460,6 +460,6 @@ class Event:
     process_id: int | None = None
     """The process that caused it; null if it is unknown."""
     machine: str = ""
-    """The host name of the machine that recorded it."""
+    """The machine that recorded it: its name in a shared database, otherwise its host name."""
     database_role: str = ""
     """The role that it used in a shared database; empty in a local one."""

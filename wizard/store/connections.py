@@ -165,7 +165,8 @@ class ConnectionRepository(Repository):
             clients.require_client(c, client_id)
             insert_row(c, _T, **{**vars(connection), "generation": 0}, last_generation=0)
             if connection.created_at is not None:
-                insert_event(c, Event(connection.created_at, name, "created"))
+                event = Event(connection.created_at, name, "created")
+                insert_event(c, event, self.database.machine_id)
 
     def set_scope(self, name: str, scope: tuple[str, ...]) -> None:
         """Replace the scopes of the next authorization. Raises ``unknown-connection``."""

@@ -101,7 +101,11 @@ DELETE_OLD_SERVING_EVENTS = f"""
 _INSERT_EVENT = """
     INSERT INTO events
         (at, connection, kind, details, "user", process_id, machine, connection_id)
-    VALUES (?, ?, ?, ?, ?, ?, ?, (SELECT id FROM connections WHERE name = ?))"""
+    VALUES (?, ?, ?, ?, ?, ?, {machine}, (SELECT id FROM connections WHERE name = ?))"""
+_INSERT_LOCAL_EVENT = _INSERT_EVENT.format(machine="?")
+_INSERT_SHARED_EVENT = _INSERT_EVENT.format(
+    machine="coalesce((SELECT name FROM machines WHERE id = ?), ?)"
+)
 ROWS_AT_ONCE = 1000
 """Of an export, which may be longer than the memory allows."""
 
@@ -111,11 +115,17 @@ def key_details(fingerprint: str, comment: str) -> dict[str, str]:
     return {"fingerprint": fingerprint, "key": comment}
 
 
-def insert_event(c: Connection, event: Event) -> None:
-    """Add an event that this process causes to the history, within a larger transaction."""
+def insert_event(c: Connection, event: Event, machine_id: str) -> None:
+    """Add an event that this process causes to the history, within a larger transaction.
+    ``machine_id`` is that of its database."""
+    origin = _origin(event)
+    if machine_id:
+        machines = schema.machines.c
+        name = select(machines.name).where(machines.id == machine_id).scalar_subquery()
+        origin["machine"] = func.coalesce(name, origin["machine"])
     values = {each: getattr(event, each) for each in ("at", "connection", "kind", "details")}
     same = select(_CONNECTIONS.id).where(_CONNECTIONS.name == event.connection)
-    insert_row(c, _EVENTS, **values, **_origin(event), connection_id=same.scalar_subquery())
+    insert_row(c, _EVENTS, **values, **origin, connection_id=same.scalar_subquery())
 
 
 def _origin(event: Event) -> dict[str, Any]:
@@ -162,25 +172,22 @@ class EventRepository(Repository):
     def record(self, event: Event) -> None:
         """Add an event that this process causes."""
         with self.database.write() as c:
-            insert_event(c, event)
+            insert_event(c, event, self.database.machine_id)
 
     def record_token_serving(self, *events: Event) -> None:
         """Add, in one commit, that programs were given access tokens or were refused them; delete
         the old ones, which an index finds."""
         if not events:
             return
-        rows = [
-            (
-                format_iso(each.at),
-                each.connection,
-                each.kind,
-                json.dumps(each.details),
-                *_origin(each).values(),
-                each.connection,
-            )
-            for each in events
-        ]
-        self.database.write_rows(self._pruning(events), (_INSERT_EVENT, rows))
+        is_shared, rows = self.database.is_shared, []
+        for each in events:
+            user, process_id, host = _origin(each).values()
+            machine = (self.database.machine_id, host) if is_shared else (host,)
+            details = json.dumps(each.details)
+            what = format_iso(each.at), each.connection, each.kind, details
+            rows.append((*what, user, process_id, *machine, each.connection))
+        insertion = _INSERT_SHARED_EVENT if is_shared else _INSERT_LOCAL_EVENT
+        self.database.write_rows(self._pruning(events), (insertion, rows))
 
     def _pruning(self, events: Collection[Event]) -> tuple[str, list[tuple[object, ...]]]:
         """The statement that deletes what is older than `RETENTION`, with its values. In a shared

@@ -149,15 +149,15 @@ def _reseal_when_quiet(
     with write_when_quiet(store.database, clock, sleep) as c:
         if store.database.is_shared:
             c.execute(delete(schema.access_tokens))
-        return _reseal(c, vault, new_vault, clock)
+        insert_event(c, Event(clock(), "", EVENT), store.database.machine_id)
+        return _reseal(c, vault, new_vault)
 
 
-def _reseal(c: Connection, vault: Vault, new_vault: Vault, clock: Clock) -> int:
+def _reseal(c: Connection, vault: Vault, new_vault: Vault) -> int:
     """Seal all values of the database again; return how many."""
     count = sum(_reseal_column(c, each, vault, new_vault) for each in SEALED_COLUMNS)
     check = new_vault.seal(KEY_CHECK_TEXT, labels.INSTALLATION, "1", labels.KEY_CHECK)
     c.execute(update(schema.installation).values(key_check=check))
-    insert_event(c, Event(clock(), "", EVENT))
     return count
 
 

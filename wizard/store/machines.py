@@ -100,7 +100,12 @@ class MachineRepository(Repository):
             here = _T.c.id == self.database.machine_id
             if c.scalar(select(_T.c.id).where(_T.c.name == name, ~here)) is not None:
                 raise fail("machine-name-taken", name=name)
+            previous = c.scalar(select(_T.c.name).where(here))
             c.execute(update(_T).where(here).values(name=name))
+            if previous is not None and previous != name:
+                details = {"previous_name": previous, "name": name}
+                event = Event(self.database.now(), "", "machine-renamed", details)
+                insert_event(c, event, self.database.machine_id)
 
     def removable(self, name: str) -> Machine:
         """The machine that `remove` would remove. Raises as it."""
@@ -120,7 +125,8 @@ class MachineRepository(Repository):
                 c.execute(delete(each.table).where(each.table.c.machine == machine_id))
             forget_machine(c, machine_id)
             c.execute(delete(_T).where(_T.c.id == machine_id))
-            insert_event(c, Event(at, "", "machine-removed", {"name": name}))
+            event = Event(at, "", "machine-removed", {"name": name})
+            insert_event(c, event, self.database.machine_id)
 
     def note_use(self, c: DatabaseConnection) -> None:
         """Record within a write transaction that this machine uses the store."""

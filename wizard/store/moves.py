@@ -39,11 +39,11 @@ from wizard import files
 from wizard.errors import WizardError, fail
 from wizard.fastpath import token_file
 from wizard.locks import ExclusiveLock
-from wizard.model import Clock, Failure
+from wizard.model import Clock, Event, Failure
 from wizard.paths import Paths
 from wizard.store import Store, schema
 from wizard.store.database import Database
-from wizard.store.history import write_when_quiet
+from wizard.store.history import insert_event, write_when_quiet
 from wizard.store.installation import ARRIVING, MOVED_AWAY, Place, machine_digest
 from wizard.store.machines import OF_MACHINES, claim_rows, own_machine_id
 from wizard.store.shared import open_prepared
@@ -135,6 +135,8 @@ def move_store(
             database.continue_ids(copied)
             place = None if database.is_shared else vars(Place.current(database.path))
             copied.execute(update(_INSTALLATION).values(move=arriving, place=place))
+            details = {"source": source.path, "target": database.path}
+            insert_event(copied, Event(clock(), "", "database-moved", details), machine_id)
         host = "" if database.is_shared else f" ({platform.node()})"
         away = {"id": move_id, "state": MOVED_AWAY, "place": f"{database.path}{host}"}
         away["url"] = target if database.is_shared else ""

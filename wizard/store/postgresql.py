@@ -37,11 +37,12 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 from wizard import files
 from wizard.errors import WizardError, fail
 from wizard.fastpath.shared_store import CLOCK_PRECISION_SECONDS, Address, clock_difference
-from wizard.model import Failure
+from wizard.model import Event, Failure
 from wizard.model.failure import codes_with
 from wizard.paths import Paths
 from wizard.store import schema
 from wizard.store.database import Database
+from wizard.store.history import insert_event
 from wizard.store.installation import machine_digest
 from wizard.store.machines import own_machine_id
 
@@ -339,6 +340,8 @@ class PostgresqlDatabase(Database):
                 *_grant_statements(name),
             ):
                 connection.exec_driver_sql(statement.replace("%", "%%"))
+            granted = Event(self.now(), "", "role-granted", {"role": role})
+            insert_event(connection, granted, self.machine_id)
 
     @contextmanager
     def _begin_read(self) -> Iterator[Connection]:

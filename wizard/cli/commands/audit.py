@@ -57,9 +57,9 @@ class TimeType(click.ParamType[datetime]):
 @click.option(
     "--machine",
     "machines",
-    metavar="HOST",
+    metavar="NAME",
     multiple=True,
-    help="Show what the machine with this host name recorded. Repeat it for several machines.",
+    help="Show what the machine with this name recorded. Repeat it for several machines.",
 )
 @click.option(
     "--kind",
