@@ -10,6 +10,7 @@ import pytest
 from support.harness import Harness
 from support.postgresql import postgresql_server
 from support.shell import CommandResult, Shell
+from support.storage import execute
 
 from wizard.services import Services
 from wizard.settings import from_environment
@@ -266,6 +267,16 @@ def test_an_event_names_its_machine_as_it_was_called_then(
     assert served <= machines
     changes = [each["details"] for each in events if each["kind"] == "machine-renamed"]
     assert changes[-1] == {"previous_name": two_machines, "name": "db2"}
+
+
+def test_a_service_that_does_not_know_the_new_tables_stops_and_says_so(
+    shell: Shell, two_machines: str, empty_url: str
+) -> None:
+    serving = shell.start("serve", "--json", ZOHO_WIZARD_HOME=str(shell.directory / "second"))
+    serving.read_stdout_line()
+    execute(empty_url, "UPDATE zoho_wizard_store SET version = 99")
+    for done in (serving.finish(), run_on_second(shell, "list", "--json")):
+        assert (done.exit_code, error_code(done)) == (5, "store-newer-version")
 
 
 def test_the_next_token_of_a_machine_delivers_what_the_other_one_reauthorized(

@@ -1,5 +1,6 @@
 """Clients, connections, reports, the request log and the history, in a real database."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -75,6 +76,30 @@ def test_what_somebody_without_the_key_wrote_into_the_database_gives_no_access(
     store.connections.rename("books", "sales")
     assert users.exists("sales", 1000)
     assert [each.connection for each in keys.of_key("SHA256:abc")] == ["crm", "sales"]
+
+
+# --- the store --------------------------------------------------------------------------------
+
+
+def test_a_process_that_does_not_know_the_new_tables_neither_reads_nor_writes(
+    store: Store,
+) -> None:
+    add_connections(store)
+    with store.database.write() as c:
+        is_shared = store.database.is_shared
+        change = (
+            "UPDATE zoho_wizard_store SET version = {}" if is_shared else "PRAGMA user_version = {}"
+        )
+        c.exec_driver_sql(change.format(store.database.known_version + 1))
+    uses: tuple[Callable[[], object], ...] = (
+        lambda: store.connections.add(make_connection("desk")),
+        lambda: store.events.record_token_serving(Event(NOW, "crm", "token-served", {})),
+        lambda: store.snapshot().__enter__(),
+        store.require_active,
+    )
+    for use in uses:
+        with raises_failure("store-newer-version"):
+            use()
 
 
 # --- clients ----------------------------------------------------------------------------------

@@ -169,9 +169,10 @@ class Store:
         self.database.close()
 
     def require_active(self) -> None:
-        """Raise ``store-moved`` if everything was moved to another store."""
+        """Raise ``store-moved`` if everything was moved to another store, and
+        ``store-newer-version`` if a newer version of the wizard has changed the tables."""
         with self.database.read() as c:
-            self._require_no_move(c.scalars(select(schema.installation.c.move)).one())
+            self._require_no_move(self.database.read_activity(c)[1])
 
     def _require_no_move(self, move: Mapping[str, str] | None) -> None:
         if move is None:

@@ -10,9 +10,18 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from contextlib import AbstractContextManager, contextmanager
 from copy import copy
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
-from sqlalchemy import Connection, Engine, Table, Update, insert, select
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Integer,
+    Table,
+    Update,
+    insert,
+    literal_column,
+    select,
+)
 from sqlalchemy.dialects import sqlite
 
 from wizard.errors import Conflict, WizardError, fail
@@ -27,8 +36,6 @@ AWAY_TRIES = 30
 """Tries, a second apart, to store what exists nowhere else while a shared database is away: it may
 be restarting."""
 
-_ACTIVITY = select(schema.installation.c.key_check, schema.installation.c.move)
-
 
 class Database(ABC):
     """One database. Threads may share it; it must not be used after a fork.
@@ -39,6 +46,8 @@ class Database(ABC):
 
     is_shared = False
     """Whether other machines may use it, too."""
+    tables_version: ClassVar[str]
+    """SQL for the version of the tables."""
 
     def __init__(self, path: str, engine: Engine) -> None:
         self.path = path
@@ -48,6 +57,8 @@ class Database(ABC):
         """Of a shared store; it stays the same wherever the database is moved to."""
         self.names: set[str] = set()
         """The connections that a snapshot is about."""
+        self.known_version = 0
+        """The version of the tables that this process knows."""
         self.clock_offset = timedelta()
         """How much the clock of a shared database is ahead of this machine's."""
         self.machine_id = ""
@@ -58,6 +69,10 @@ class Database(ABC):
         process would be sealed with a key that was replaced."""
         self.note_use: Callable[[Connection], None] | None = None
         """Gets each write transaction of a shared database, to record that this machine uses it."""
+        installation = schema.installation.c
+        self._activity = select(
+            installation.key_check, installation.move, literal_column(self.tables_version, Integer)
+        )
         self._snapshot: Connection | None = None
         self._known: dict[Hashable, Any] = {}
 
@@ -153,15 +168,30 @@ class Database(ABC):
             raise RuntimeError("a snapshot can't write")
         with self._begin_write() as connection:
             if self.check_active is not None:
-                self.check_active(*connection.execute(_ACTIVITY).one())
+                self.check_active(*self.read_activity(connection))
             if self.note_use is not None:
                 self.note_use(connection)
             yield connection
+
+    def read_activity(self, connection: Connection) -> tuple[bytes, Mapping[str, str] | None]:
+        """The key check and the move of the installation. Raises ``store-newer-version`` if another
+        process has changed the tables since this one opened them."""
+        key_check, move, version = connection.execute(self._activity).one()
+        self.require_known(version)
+        return key_check, move
+
+    def require_known(self, version: int) -> None:
+        """Raise ``store-newer-version`` if this process doesn't know a version of the tables."""
+        if version > self.known_version:
+            raise fail("store-newer-version", path=self.path, version=str(version))
 
     @contextmanager
     def snapshot(self) -> Iterator["Database"]:
         """A read transaction for everything that a page or a command shows."""
         with self.read() as connection:
+            self.require_known(
+                connection.exec_driver_sql(f"SELECT {self.tables_version}").scalar_one()
+            )
             view = copy(self)
             view.names, view._known, view._snapshot = set(), {}, connection
             yield view

@@ -173,6 +173,7 @@ class PostgresqlDatabase(Database):
     """A store in the current schema of one database."""
 
     is_shared = True
+    tables_version = "(SELECT version FROM zoho_wizard_store)"
 
     def __init__(self, address: Address) -> None:
         engine = create_engine(
@@ -357,7 +358,7 @@ class PostgresqlDatabase(Database):
             yield connection
 
     def _open(self, migrations: Sequence[Migration], *, may_create: bool) -> None:
-        newest = 1 + len(migrations)
+        newest = self.known_version = 1 + len(migrations)
         with self.read() as connection:
             version = self._version(connection)
         if version < newest:
@@ -372,8 +373,7 @@ class PostgresqlDatabase(Database):
                         migrate(connection)
                     connection.execute(update(_IDENTITY).values(version=newest))
                 version = self._version(connection)
-        if version > newest:
-            raise fail("store-newer-version", path=self.path, version=str(version))
+        self.require_known(version)
 
     def _version(self, connection: Connection) -> int:
         """The schema version, 0 if there is no store; remembers its ID."""

@@ -55,7 +55,8 @@ _PRAGMAS = (
 # A network file system may not support WAL, and a build of SQLite may change the default.
 _REQUIRED_PRAGMAS = {"journal_mode": "wal", "synchronous": 2}
 
-_IS_INACTIVE = "SELECT move IS NOT NULL FROM installation"
+_TABLES_VERSION = "(SELECT user_version FROM pragma_user_version)"
+_STATE = f"SELECT move IS NULL, {_TABLES_VERSION} FROM installation"  # noqa: S608 - a constant
 
 _FAILURE_CODES = {
     "SQLITE_BUSY": "store-locked",
@@ -128,6 +129,8 @@ def _file_versions(path: str) -> list[tuple[int, int]]:
 class SqliteDatabase(Database):
     """One SQLite file."""
 
+    tables_version = _TABLES_VERSION
+
     def __init__(self, path: str, engine: Engine) -> None:
         super().__init__(path, engine)
         # SQLite makes waiting threads poll, and some would wait very long.
@@ -145,11 +148,12 @@ class SqliteDatabase(Database):
         """
         path = paths.database
         database = cls(path, _create_engine(path))
+        database.known_version = 1 + len(migrations)
         try:
             with database._translate_errors():
                 # The lock is taken only to create or migrate the file, so that a hundred programs
                 # that start together don't queue to read its version.
-                if not database._is_ready(migrations):
+                if not database._is_ready():
                     with ExclusiveLock(
                         paths.lock_file(":database"), lambda: _locked(path), BUSY_TIMEOUT_SECONDS
                     ):
@@ -159,7 +163,7 @@ class SqliteDatabase(Database):
             database.close()
             if error.failure.code not in codes_with("unwritable") or not os.path.exists(path):
                 raise
-            return cls._of_copy(path, error, 1 + len(migrations))
+            return cls._of_copy(path, error, database.known_version)
         except BaseException:
             database.close()
             raise
@@ -174,10 +178,10 @@ class SqliteDatabase(Database):
         except OSError:
             raise error from None
         database = cls(path, _create_engine(copy.path))
-        database._copy = copy
+        database.known_version, database._copy = newest, copy
         try:
             with database.read() as connection:
-                version = database._version(connection, newest)
+                version = database._version(connection)
         except BaseException:
             database.close()
             raise
@@ -254,8 +258,11 @@ class SqliteDatabase(Database):
         with self._own() as own:
             own.execute("BEGIN IMMEDIATE").close()
             try:
-                if self.check_active is not None and own.execute(_IS_INACTIVE).fetchone()[0]:
-                    raise fail("store-moved", path=self.path)
+                if self.check_active is not None:
+                    is_active, version = own.execute(_STATE).fetchone()
+                    self.require_known(version)
+                    if not is_active:
+                        raise fail("store-moved", path=self.path)
                 yield own
                 own.execute("COMMIT").close()
             except BaseException:
@@ -313,22 +320,19 @@ class SqliteDatabase(Database):
         with self._translate_errors(), self.engine.connect() as connection:
             _driver_connection(connection).execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def _is_ready(self, migrations: Sequence[Migration]) -> bool:
+    def _is_ready(self) -> bool:
         """Whether the file exists, is private, and has the newest version."""
         if not os.path.lexists(self.path):
             return False
         _require_private_file(self.path)
-        newest = 1 + len(migrations)
         with self.read() as connection:
-            return self._version(connection, newest) == newest
+            return self._version(connection) == self.known_version
 
     def _migrate(self, paths: Paths, migrations: Sequence[Migration]) -> None:
-        newest = 1 + len(migrations)
-        with self.read() as connection:
-            if self._version(connection, newest) == newest:
-                return
+        if self._is_ready():
+            return
         with self.write() as connection:
-            version = self._version(connection, newest)
+            version = self._version(connection)
             if version == 0:
                 self._require_no_cached_tokens(paths)
                 for statement in schema.creation_statements():
@@ -338,7 +342,7 @@ class SqliteDatabase(Database):
                 for migrate in migrations[version - 1 :]:
                     migrate(connection)
             connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.exec_driver_sql(f"PRAGMA user_version = {newest}")
+            connection.exec_driver_sql(f"PRAGMA user_version = {self.known_version}")
 
     def _require_no_cached_tokens(self, paths: Paths) -> None:
         """Cached tokens without a database mean that the database was lost, unless a shared one has
@@ -347,7 +351,7 @@ class SqliteDatabase(Database):
         if is_lost and not paths.uses_shared_store:
             raise fail("store-lost", path=self.path, cache=paths.token_dir)
 
-    def _version(self, connection: Connection, newest: int) -> int:
+    def _version(self, connection: Connection) -> int:
         """The schema version of the file, 0 if it is new. Raises ``store-older-version``,
         ``store-damaged``, ``store-newer-version``."""
         version, owner = (_read_pragma(connection, n) for n in ("user_version", "application_id"))
@@ -356,8 +360,7 @@ class SqliteDatabase(Database):
         ours = owner == APPLICATION_ID if version else not inspect(connection).get_table_names()
         if not ours:
             raise fail("store-damaged", path=self.path, reason="not a database of the wizard")
-        if version > newest:
-            raise fail("store-newer-version", path=self.path, version=str(version))
+        self.require_known(version)
         return version
 
     def _back_up(self, version: int) -> None:

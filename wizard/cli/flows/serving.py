@@ -373,8 +373,9 @@ def _serve_until(
 
 
 def store_check(store: Store) -> Callable[[], bool]:
-    """A condition for `wait_until` that is never true, and raises ``store-moved`` soon after
-    everything was moved to a different store, which a new process uses."""
+    """A condition for `wait_until` that is never true, and raises ``store-moved`` or
+    ``store-newer-version`` soon after everything was moved to a different store or an update has
+    changed the tables, which a new process uses."""
     next_at = 0.0
 
     def require_active() -> bool:
@@ -384,7 +385,7 @@ def store_check(store: Store) -> Callable[[], bool]:
             try:
                 store.require_active()
             except WizardError as error:
-                if error.failure.code in codes_with("inactive_store"):
+                if error.failure.code in codes_with("outdated_process"):
                     raise
         return False
 
