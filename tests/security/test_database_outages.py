@@ -12,12 +12,13 @@ from secrets import token_hex
 import psycopg
 import pytest
 from support.harness import Harness, settings_for, settings_of_machine
-from support.postgresql import PostgresqlServer, database_name, postgresql_server
+from support.postgresql import REPLICATED, PostgresqlServer, database_name, postgresql_server
 from support.records import raises_failure
 from support.storage import execute, on_postgresql
 from support.tokens import wait_for
 
 from wizard.errors import WizardError
+from wizard.fastpath.shared_store import confirm_copy
 from wizard.model import Event
 from wizard.services import Services
 from wizard.simulator.server import Simulator
@@ -224,10 +225,11 @@ def test_a_database_that_cannot_be_written_serves_cached_tokens_and_sends_nothin
 
 @contextmanager
 def machines_on(
-    server: PostgresqlServer, simulator: Simulator, directory: Path
+    server: PostgresqlServer, simulator: Simulator, directory: Path, *standbys: PostgresqlServer
 ) -> Iterator[tuple[Harness, list[Services]]]:
-    """Three machines that share a store on a server of their own, with a verified connection."""
-    url = server.url(server.create_database())
+    """Three machines that share a store on a server of their own, with a verified connection. If
+    that fails, they use a standby."""
+    url = server.url(server.create_database(), *standbys)
     settings = settings_for(directory, simulator.url, url)
     settings.paths.prepare()
     Vault.open(settings.paths, for_new_store=True)
@@ -269,6 +271,55 @@ def test_a_server_that_crashes_under_load_costs_no_authorization(
             assert usable_tokens(harness) == stored_tokens(harness)
     finally:
         server.close()
+
+
+@pytest.mark.slow
+def test_a_replica_is_refused_until_a_failover_makes_it_the_primary_server(
+    zoho_simulator: Simulator, tmp_path: Path
+) -> None:
+    with ExitStack() as servers:
+        primary = PostgresqlServer(settings=REPLICATED)
+        servers.callback(primary.close)
+        standby = PostgresqlServer(settings=REPLICATED, primary=primary)
+        servers.callback(standby.close)
+        # A commit is reported once the standby has it.
+        primary.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        primary.execute("SELECT pg_reload_conf()")
+        with machines_on(primary, zoho_simulator, tmp_path, standby) as (harness, machines):
+            paths = machines[0].paths
+            name = database_name(paths.database_url)
+            replica = paths.with_database_url(standby.url(name))
+            wait_for(lambda: has_database(standby, name))
+            with raises_failure("database-replica"):
+                PostgresqlDatabase.open(replica)
+            with pytest.raises(psycopg.OperationalError, match="hot standby"):
+                confirm_copy(replica, "crm", machines[0].vault.key)
+
+            harness.advance(minutes=61)
+            harness.controls.inject_fault("slow", endpoint="oauth/v2/token", seconds=0.5)
+            with ThreadPoolExecutor(12) as threads:
+                asked = [threads.submit(token_or_code, each) for each in machines * 4]
+                wait_for(lambda: not harness.controls.state()["faults"])
+                primary.kill()
+                answers = {each.result() for each in asked}
+            codes = {each for each in answers if not each.startswith("1000.")}
+            assert codes <= {"database-unreachable", "database-replica"}
+            assert token_or_code(machines[0]) in {"database-replica", *answers - codes}
+            standby.promote()
+            assert len({each.tokens.access_token("crm").value for each in machines}) == 1
+            harness.advance(minutes=61)
+            harness.controls.clear_journal()
+            assert len({each.tokens.access_token("crm").value for each in machines}) == 1
+            assert len(harness.refresh_requests()) == 1
+            assert usable_tokens(harness) == stored_tokens(harness)
+
+
+def has_database(server: PostgresqlServer, name: str) -> bool:
+    try:
+        psycopg.connect(server.url(name)).close()
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 def fill_disk(server: PostgresqlServer, rows: int) -> None:

@@ -6,10 +6,13 @@ it is killed. It runs as an unprivileged user, because PostgreSQL refuses root.
 """
 
 import atexit
+import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,30 +30,40 @@ SETTINGS = {
     "shared_buffers": "16MB",
     "wal_level": "minimal",
 }
+REPLICATED = {**SETTINGS, "max_wal_senders": "4", "wal_level": "replica"}
+"""Those of a server with a standby, and of the standby."""
 
 
 class PostgresqlServer:
     """A running server. Its databases have no passwords; only its socket leads to it."""
 
-    def __init__(self, disk_megabytes: int = 0) -> None:
+    def __init__(
+        self,
+        disk_megabytes: int = 0,
+        settings: Mapping[str, str] = SETTINGS,
+        primary: "PostgresqlServer | None" = None,
+    ) -> None:
         """`disk_megabytes`: the size of a file system for its data, which only root can mount; 0:
-        the data shares one."""
+        the data shares one. `primary`: the server whose standby it is, if any."""
         alone = ["unshare", "--mount"] if disk_megabytes else []
+        source = "" if primary is None else str(primary.directory)
+        options = json.dumps([str(programs()), disk_megabytes, settings, source])
         self._keeper = subprocess.Popen(
-            [*alone, sys.executable, __file__, str(programs()), str(disk_megabytes)],
+            [*alone, sys.executable, __file__, options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,  # Ctrl-C must not reach it before the tests are over
         )
         assert self._keeper.stdout is not None
-        self.directory = Path(self._keeper.stdout.readline().strip())
+        self.directory: Path = Path(self._keeper.stdout.readline().strip())
         assert self.directory.is_absolute(), "PostgreSQL didn't start"
         self._count = 0
 
-    def url(self, database: str) -> str:
-        """The URL of a database."""
-        return f"postgresql://{USER}@/{database}?host={self.directory}"
+    def url(self, database: str, *others: "PostgresqlServer") -> str:
+        """The URL of a database on this server, or on one of `others`."""
+        hosts = ",".join(str(each.directory) for each in (self, *others))
+        return f"postgresql://{USER}@/{database}?host={hosts}"
 
     def execute(self, statement: str) -> None:
         """Run a statement in the database `postgres`, outside of a transaction."""
@@ -76,9 +89,20 @@ class PostgresqlServer:
 
     def restart(self) -> None:
         """End the server as a crash does, and start it again."""
+        self._control("restart", "-m", "immediate", "-l", "log")
+
+    def promote(self) -> None:
+        """Make a standby the primary server."""
+        self._control("promote")
+
+    def kill(self) -> None:
+        """End the server at once, for good."""
+        pid = (self.directory / "data" / "postmaster.pid").read_text().split()[0]
+        os.kill(int(pid), signal.SIGKILL)
+
+    def _control(self, *arguments: str) -> None:
         data = str(self.directory / "data")
-        pg_ctl = [str(programs() / "pg_ctl"), "-D", data, "--silent", "-w"]
-        command = [*pg_ctl, "restart", "-m", "immediate", "-l", "log"]
+        command = [str(programs() / "pg_ctl"), "-D", data, "--silent", "-w", *arguments]
         subprocess.run(command, check=True, **process_options(self.directory))
 
     def close(self) -> None:
@@ -118,7 +142,9 @@ def process_options(directory: Path) -> dict[str, Any]:
     return options
 
 
-def _keep(bin_directory: Path, disk_megabytes: int) -> None:
+def _keep(
+    bin_directory: Path, disk_megabytes: int, settings: Mapping[str, str], primary: str
+) -> None:
     """Start a server, print its directory, and stop it at the end of the input."""
     directory = Path(mkdtemp(prefix="zw-", dir=MEMORY if os.access(MEMORY, os.W_OK) else None))
     options = process_options(directory)
@@ -131,16 +157,19 @@ def _keep(bin_directory: Path, disk_megabytes: int) -> None:
         mount = ["mount", "-t", "tmpfs", "-o", mode, "tmpfs", str(directory / "data")]
         subprocess.run(mount, check=True)
     data = ["-D", str(directory / "data")]
-    settings = " ".join(f"-c {name}={value!r}" for name, value in SETTINGS.items())
+    chosen = " ".join(f"-c {name}={value!r}" for name, value in settings.items())
+    how = ["-U", USER, "--no-sync"]
+    if primary:
+        program = "pg_basebackup"
+        how += ["-h", primary, "--write-recovery-conf", "--checkpoint=fast"]
+    else:
+        program = "initdb"
+        how += ["-A", "trust", "-E", "UTF8", "--locale=C", "--no-instructions"]
     pg_ctl = [str(bin_directory / "pg_ctl"), *data, "--silent", "-w"]
     try:
+        subprocess.run([bin_directory / program, *data, *how], check=True, **options)
         subprocess.run(
-            [bin_directory / "initdb", *data, "-U", USER, "-A", "trust", "--no-sync", "-E", "UTF8",
-             "--locale=C", "--no-instructions"],
-            check=True, **options,
-        )  # fmt: skip
-        subprocess.run(
-            [*pg_ctl, "start", "-l", "log", "-o", f"-k {directory} {settings}"],
+            [*pg_ctl, "start", "-l", "log", "-o", f"-k {directory} {chosen}"],
             check=True, **options,
         )  # fmt: skip
         sys.stdout.write(f"{directory}\n")
@@ -154,4 +183,5 @@ def _keep(bin_directory: Path, disk_megabytes: int) -> None:
 
 
 if __name__ == "__main__":
-    _keep(Path(sys.argv[1]), int(sys.argv[2]))
+    _programs, *_others = json.loads(sys.argv[1])
+    _keep(Path(_programs), *_others)

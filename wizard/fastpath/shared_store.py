@@ -79,6 +79,8 @@ class Address:
         where = f"{given.get('host', '')}:{given.get('port', '')}".rstrip(":")
         name = given.get("dbname") or given.get("service") or ""
         given |= {"application_name": "zoho-wizard", "connect_timeout": CONNECT_TIMEOUT_SECONDS}
+        # A replica may be late, and its locks aren't those of the primary server.
+        given["target_session_attrs"] = "primary"
         return cls(f"postgresql://{where}/{name}", given)
 
 

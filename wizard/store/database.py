@@ -26,6 +26,7 @@ from sqlalchemy.dialects import sqlite
 
 from wizard.errors import Conflict, WizardError, fail
 from wizard.model import Clock, Failure
+from wizard.model.failure import codes_with
 from wizard.paths import Paths
 from wizard.store import schema
 from wizard.vault import Vault
@@ -241,7 +242,7 @@ def store_surely(store: Callable[[], Result], sleep: Callable[[float], None]) ->
         try:
             return store()
         except WizardError as error:
-            if error.failure.code != "database-unreachable":
+            if error.failure.code not in codes_with("database_unreachable"):
                 raise
         sleep(1)
     return store()

@@ -85,6 +85,8 @@ _FAILURE_CODES = {
 _NO_FREE_CONNECTION = re.compile(r"too many (clients|connections)|connection slots are reserved")
 """How a server refuses one connection more; libpq passes on the sentence only. In a different
 language, it isn't waited for."""
+_REPLICA = "server is in hot standby mode"
+"""How libpq refuses a server that isn't the primary one."""
 _UNREACHABLE_CLASSES = ("08", "28", "3D", "53", "57")
 """Connection lost, role refused, no such database, too many connections, shut down."""
 
@@ -204,8 +206,8 @@ class PostgresqlDatabase(Database):
     ) -> "PostgresqlDatabase":
         """Open the database that `paths` names. Its tables are created only with `may_create`.
 
-        Raises ``database-unreachable``, ``database-not-prepared``, ``database-replaced``,
-        ``database-unsafe``, ``store-newer-version``, and as `Address.parse`.
+        Raises ``database-unreachable``, ``database-replica``, ``database-not-prepared``,
+        ``database-replaced``, ``database-unsafe``, ``store-newer-version``, and as `Address.parse`.
         """
         database = cls(Address.parse(paths.database_url))
         database.machine_id = paths.machine.partition(" ")[0]
@@ -405,7 +407,7 @@ class PostgresqlDatabase(Database):
             is_lost = isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)
             code = _FAILURE_CODES.get(state)
             if code is None and is_lost and state[:2] in ("", *_UNREACHABLE_CLASSES):
-                code = "database-unreachable"
+                code = "database-replica" if _REPLICA in str(cause) else "database-unreachable"
             if code is None:
                 raise
             said = _LIBPQ_QUESTION.sub("", " ".join(str(cause).split()))

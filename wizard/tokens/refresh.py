@@ -318,7 +318,7 @@ class TokenRefresher:
                     self._sleep,
                 )
             except WizardError as error:
-                is_away = error.failure.code == "database-unreachable"  # for long enough
+                is_away = error.failure.code in codes_with("database_unreachable")  # long enough
                 if not tries_left or is_away or isinstance(error, Conflict):
                     details = {"name": grant.connection, "reason": explain(error.failure).title}
                     raise WizardError(Failure("rotation-not-stored", details=details)) from error

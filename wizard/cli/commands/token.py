@@ -27,6 +27,7 @@ from wizard.errors import WizardError, fail, message
 from wizard.fastpath import process, served_tokens, token_file
 from wizard.fastpath.token_file import MAX_TTL_SECONDS
 from wizard.model import Failure
+from wizard.model.failure import codes_with
 from wizard.timefmt import format_duration_option, parse_duration
 from wizard.tokens.cached_tokens import access_variables, token_document
 from wizard.tokens.service import MAX_TOKEN_CHARACTERS, reported_token
@@ -259,7 +260,7 @@ def issue_token(
     try:
         return _issue(terminal, name, min_ttl, force_refresh, rejected)
     except WizardError as error:
-        is_lost = error.failure.code == "database-unreachable"
+        is_lost = error.failure.code in codes_with("database_unreachable")
         copy = _copied_token(terminal, name, min_ttl) if is_lost else None
         if copy is None or force_refresh or rejected:
             raise
