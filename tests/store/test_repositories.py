@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event, insert, select
+from sqlalchemy import Text, event, insert, literal, select, update
+from support.killed_move import fill
 from support.records import (
     CLIENT_ID,
     NOW,
@@ -100,6 +101,29 @@ def test_a_process_that_does_not_know_the_new_tables_neither_reads_nor_writes(
     for use in uses:
         with raises_failure("store-newer-version"):
             use()
+
+
+def test_a_value_that_cannot_be_read_is_named(store: Store) -> None:
+    fill(store)
+    is_shared = store.database.is_shared
+    for table in schema.metadata.sorted_tables:
+        if table is schema.events or (table.info and not is_shared):
+            continue
+        for column in table.columns:
+            kind = column.type
+            if not isinstance(kind, schema.UtcDateTime | schema.EnumValue | schema.Json):
+                continue
+            for text in ("", "x", "null", "[" * 100_000, '{"a": 1}', "9999-12-31T23:59:59+00:00"):
+                with store.database._begin_write() as c:
+                    c.execute(update(table).values({column.name: literal(text, Text)}))
+                with (
+                    pytest.raises(WizardError) as caught,
+                    store.database.read() as c,
+                ):
+                    c.execute(select(column)).all()
+                found = caught.value.failure
+                assert found.code == "store-value-unreadable"
+                assert found.details["column"] == str(column)
 
 
 # --- clients ----------------------------------------------------------------------------------

@@ -181,6 +181,13 @@ class Database(ABC):
         self.require_known(version)
         return key_check, move
 
+    def unreadable(self, error: schema.UnreadableValue) -> WizardError:
+        """The failure for a value that can't be read."""
+        details = {"path": self.path, "column": error.column, "value": error.value}
+        return fail(
+            "store-value-unreadable", **{name: each for name, each in details.items() if each}
+        )
+
     def require_known(self, version: int) -> None:
         """Raise ``store-newer-version`` if this process doesn't know a version of the tables."""
         if version > self.known_version:

@@ -398,6 +398,8 @@ class PostgresqlDatabase(Database):
     def _translate_errors(self) -> Iterator[None]:
         try:
             yield
+        except schema.UnreadableValue as error:
+            raise self.unreadable(error) from error
         except TimeoutError as error:
             failure = fail("store-locked", path=self.path).failure
             raise WizardError(replace(failure, temporary=True)) from error

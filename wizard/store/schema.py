@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache
 from secrets import token_hex
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import (
     BigInteger,
@@ -56,38 +56,76 @@ from wizard.model import (
 )
 from wizard.timefmt import format_iso, parse_iso
 
+Value = TypeVar("Value")
 
-class UtcDateTime(TypeDecorator[datetime]):
-    """An aware datetime in UTC, as text of fixed width."""
+_MAX_QUOTED_CHARACTERS = 60
+
+
+class UnreadableValue(Exception):
+    """A value of a column that the wizard never writes there."""
+
+    def __init__(self, column: str, value: object) -> None:
+        super().__init__(column)
+        self.column = column
+        """With its table; empty if it's unknown."""
+        self.value = str(value)[:_MAX_QUOTED_CHARACTERS]
+
+
+class _TextValue(TypeDecorator[Value]):
+    """A value that is stored as text. `read` may raise what its parsers raise."""
 
     impl = Text
+    cache_ok = True
+    column_name = ""
+
+    def read(self, value: str) -> Value:
+        """The value of a text."""
+        raise NotImplementedError
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Value | None:
+        """Raises `UnreadableValue`."""
+        if value is None:
+            return None
+        try:
+            return self.read(value)
+        except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+            raise UnreadableValue(self.column_name, value) from error
+
+
+class UtcDateTime(_TextValue[datetime]):
+    """An aware datetime in UTC, as text of fixed width."""
+
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
         """Raises ValueError for a naive datetime."""
         return None if value is None else format_iso(value)
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:
-        return None if value is None else parse_iso(value)
+    def read(self, value: str) -> datetime:
+        at = parse_iso(value)
+        if not 1970 <= at.year < 9999:  # in another time zone, it may have no year
+            raise ValueError("not a time of the wizard")
+        return at
 
 
-class SpaceSeparated(TypeDecorator[tuple[str, ...]]):
+class SpaceSeparated(_TextValue[tuple[str, ...]]):
     """Words without spaces, such as scopes, in order."""
 
-    impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: tuple[str, ...] | None, dialect: Dialect) -> str:
         return " ".join(value or ())
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[str, ...]:
-        return tuple((value or "").split())
+    def read(self, value: str) -> tuple[str, ...]:
+        return tuple(value.split())
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[str, ...] | None:
+        return super().process_result_value(value or "", dialect)
 
 
-class EnumValue(TypeDecorator[StrEnum]):
+class EnumValue(_TextValue[StrEnum]):
     """One member of an enumeration, by its value."""
 
-    impl = Text
     cache_ok = True
 
     def __init__(self, enum_type: type[StrEnum]) -> None:
@@ -97,14 +135,13 @@ class EnumValue(TypeDecorator[StrEnum]):
     def process_bind_param(self, value: StrEnum | None, dialect: Dialect) -> str | None:
         return None if value is None else self.enum_type(value).value
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:
-        return None if value is None else self.enum_type(value)
+    def read(self, value: str) -> StrEnum:
+        return self.enum_type(value)
 
 
-class Json(TypeDecorator[Any]):
+class Json(_TextValue[Any]):
     """A value as JSON; ``dump`` and ``load`` convert it to and from what JSON can hold."""
 
-    impl = Text
     cache_ok = True
 
     def __init__(self, dump: Callable[[Any], Any], load: Callable[[Any], Any]) -> None:
@@ -115,8 +152,8 @@ class Json(TypeDecorator[Any]):
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
         return None if value is None else json.dumps(self.dump(value), ensure_ascii=False)
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
-        return None if value is None else self.load(json.loads(value))
+    def read(self, value: str) -> Any:
+        return self.load(json.loads(value))
 
 
 def _failure_to_json(failure: Failure) -> dict[str, Any]:
@@ -158,7 +195,31 @@ EVIDENCE = Json(
     lambda evidence: [{"code": each.code, "values": dict(each.values)} for each in evidence],
     lambda stored: tuple(StepEvidence(**each) for each in stored),
 )
-MAPPING = Json(dict, dict)
+
+
+def _texts(*keys: str) -> Callable[[Any], dict[str, str]]:
+    """What reads a mapping from text to text, with exactly these keys if any are given."""
+
+    def load(stored: Any) -> dict[str, str]:
+        if keys and stored.keys() != {*keys}:
+            raise ValueError("other keys")
+        if not all(isinstance(each, str) for each in stored.values()):
+            raise TypeError("not text")
+        return dict(stored)
+
+    return load
+
+
+def _times(stored: Any) -> dict[str, str]:
+    for each in stored.values():
+        parse_iso(each)
+    return dict(stored)
+
+
+MAPPING = Json(dict, _texts())
+TIMES = Json(dict, _times)
+PLACE = Json(dict, _texts("files", "machine"))
+MOVE = Json(dict, _texts("id", "state", "place", "url"))
 
 
 metadata = MetaData()
@@ -173,15 +234,15 @@ installation = Table(
     # Moved to another installation: two that refresh one grant would exceed its rate limit.
     Column("deactivated_at", UtcDateTime),
     Column("last_checked_at", UtcDateTime),
-    Column("notified", MAPPING),
+    Column("notified", TIMES),
     # Someone was notified of a failure, and no all-clear has arrived since.
     Column("all_clear_due_since", UtcDateTime),
     Column("notify_command", LargeBinary),
     Column("notify_failed_at", UtcDateTime),
     Column("notify_failure", FAILURE),
-    Column("place", MAPPING),
+    Column("place", PLACE),
     # Why the store isn't active: everything is being moved here, or was moved away.
-    Column("move", MAPPING),
+    Column("move", MOVE),
     # The machines that wrote the last backup and checked all connections last.
     Column("backed_up_on", Text),
     Column("last_checked_on", Text),
@@ -495,6 +556,13 @@ reauthorization_items = Table(
     Column("grace_period_seconds", Integer, nullable=False),
     Column("skipped", Boolean, nullable=False),
 )
+
+
+for _table in metadata.tables.values():
+    for _column in _table.columns:
+        if isinstance(_column.type, _TextValue):
+            _column.type = _column.type.copy()
+            _column.type.column_name = f"{_table.name}.{_column.name}"
 
 
 @cache

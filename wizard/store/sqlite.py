@@ -388,6 +388,8 @@ class SqliteDatabase(Database):
         """
         try:
             yield
+        except schema.UnreadableValue as error:
+            raise self.unreadable(error) from error
         except (DBAPIError, sqlite3.Error, OSError) as error:
             cause = error.orig if isinstance(error, DBAPIError) else error
             code, reason = _classify_error(cause)
