@@ -91,6 +91,10 @@ class Database(ABC):
         """Where it is, for messages about what it doesn't contain."""
 
     @abstractmethod
+    def read_tables_version(self, connection: Connection) -> int:
+        """The version of the tables, as this connection sees them now."""
+
+    @abstractmethod
     def close(self) -> None:
         """Close all connections."""
 
@@ -197,9 +201,7 @@ class Database(ABC):
     def snapshot(self) -> Iterator["Database"]:
         """A read transaction for everything that a page or a command shows."""
         with self.read() as connection:
-            self.require_known(
-                connection.exec_driver_sql(f"SELECT {self.tables_version}").scalar_one()
-            )
+            self.require_known(self.read_tables_version(connection))
             view = copy(self)
             view.names, view._known, view._snapshot = set(), {}, connection
             yield view

@@ -377,6 +377,9 @@ class PostgresqlDatabase(Database):
                 version = self._version(connection)
         self.require_known(version)
 
+    def read_tables_version(self, connection: Connection) -> int:
+        return int(connection.execute(select(_IDENTITY.c.version)).scalar_one())
+
     def _version(self, connection: Connection) -> int:
         """The schema version, 0 if there is no store; remembers its ID."""
         names = {"names": [_IDENTITY.name, *schema.metadata.tables]}

@@ -351,6 +351,9 @@ class SqliteDatabase(Database):
         if is_lost and not paths.uses_shared_store:
             raise fail("store-lost", path=self.path, cache=paths.token_dir)
 
+    def read_tables_version(self, connection: Connection) -> int:
+        return _read_pragma(connection, "user_version")
+
     def _version(self, connection: Connection) -> int:
         """The schema version of the file, 0 if it is new. Raises ``store-older-version``,
         ``store-damaged``, ``store-newer-version``."""
