@@ -1,6 +1,8 @@
 """The user at the assisted window: signs in when asked, and does nothing else."""
 
-from collections.abc import Callable, Collection
+import threading
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +17,9 @@ from wizard.cli.terminal import Terminal
 from wizard.model import AttemptMode
 from wizard.reauthorization.plan import Action
 from wizard.simulator.simulated_user import SignInPage, SimulatedUser
+from wizard.zoho import limits
 
+LIMIT_POLL_SECONDS = 0.3
 COUNT_TYPING_SCRIPT = """
 window.typed = 0;
 for (const kind of ["beforeinput", "input", "keydown"])
@@ -158,6 +162,25 @@ def is_waiting_for_a_limit(harness: Harness) -> bool:
     current = harness.services.reauthorization.next_action()
     is_waiting = current is not None and current.action is Action.WAIT
     return is_waiting and not harness.services.store.attempts.open()
+
+
+@contextmanager
+def without_waits_for_limits(harness: Harness) -> Iterator[None]:
+    """Let the time pass whenever the re-authorization waits for a limit."""
+    is_over = threading.Event()
+
+    def watch() -> None:
+        while not is_over.wait(LIMIT_POLL_SECONDS):
+            if is_waiting_for_a_limit(harness):
+                harness.advance(seconds=limits().window_seconds + 1)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        watcher.join()
 
 
 def reauthorize(

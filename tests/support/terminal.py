@@ -5,7 +5,7 @@ import pty
 import re
 import select
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from support.fork_server import fork_server
 from support.shell import PROCESS_TIMEOUT_SECONDS, Shell
@@ -24,11 +24,20 @@ class TerminalSession:
     def wait_for_output(self, pattern: str | re.Pattern[str]) -> str:
         """Wait for `pattern` in new output; return the match."""
         while not (found := re.compile(pattern).search(self.said, self._matched_until)):
-            ready, _, _ = select.select([self._master], [], [], PROCESS_TIMEOUT_SECONDS)
-            assert ready, f"nothing more was said after:\n{self.said}"
-            self.said += os.read(self._master, 4096).decode(errors="replace")
+            self._read()
         self._matched_until = found.end()
         return found.group()
+
+    def read_to_end(self) -> None:
+        """Read until the command closes the terminal."""
+        with suppress(OSError):  # on Linux: the other side has closed
+            while True:
+                self._read()
+
+    def _read(self) -> None:
+        ready, _, _ = select.select([self._master], [], [], PROCESS_TIMEOUT_SECONDS)
+        assert ready, f"nothing more was said after:\n{self.said}"
+        self.said += os.read(self._master, 4096).decode(errors="replace")
 
     def send_line(self, text: str) -> None:
         os.write(self._master, f"{text}\n".encode())
@@ -55,7 +64,9 @@ def terminal_session(shell: Shell, *arguments: str) -> Iterator[TerminalSession]
     os.close(slave)
     shell.processes.append(process)
     try:
-        yield TerminalSession(master)
+        session = TerminalSession(master)
+        yield session
+        session.read_to_end()
         assert process.wait(PROCESS_TIMEOUT_SECONDS) == 0
     finally:
         os.close(master)

@@ -4,7 +4,7 @@ import re
 
 from playwright.sync_api import Locator, Page
 
-from wizard.simulator.simulated_user import SimulatedUser
+from wizard.simulator.simulated_user import SignInPage, SimulatedUser
 
 
 class NewConnectionPage:
@@ -254,6 +254,16 @@ class ReauthorizationPage:
     def sign_in_as(self, email: str) -> None:
         """Go to Zoho, where another user must sign in."""
         self.user.click(self.page.get_by_role("button", name=f"Sign in as {email}"))
+
+    def switch_to(self, email: str) -> None:
+        """Go to Zoho's sign-in page, and sign the previous user out; all of it counts as signing
+        in."""
+        with self.user.signing_in():
+            self.sign_in_as(email)
+            sign_out = self.page.get_by_role("link", name="Sign out")
+            sign_out.or_(SignInPage(self.user).login_id).first.wait_for()
+            if sign_out.is_visible():
+                self.user.click(sign_out)
 
     def wait_for_next_step(self) -> None:
         """Wait for Zoho's next consent, or for a page that asks for something."""
