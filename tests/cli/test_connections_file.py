@@ -76,7 +76,9 @@ def secrets_of(file: Path) -> list[str]:
 def test_a_script_applies_a_file_and_only_a_different_organization_stops(
     shell: Shell, file: Path
 ) -> None:
-    planned = json.loads(shell.run("plan", str(file), "--json").stdout)
+    differing = shell.run("plan", str(file), "--exit-code", "--json")
+    planned = json.loads(differing.stdout)
+    assert differing.exit_code == 10
     assert (planned["sign_ins"], len(planned["consents"])) == (3, 4)
     running = shell.start("apply", str(file), "--yes", "--no-browser", "--json")
     for secret in secrets_of(file):
@@ -170,6 +172,22 @@ def test_a_person_can_correct_a_secret_and_a_second_question_prunes(
     pruned = shell.run("apply", str(path), "--prune", "--yes", "--json")
     assert (pruned.exit_code, json.loads(pruned.stdout)["removed"]["connections"]) == (0, ["old"])
     assert [each.name for each in store.connections.all()] == ["leads"]
+
+
+def test_a_client_file_replaces_the_question_for_a_secret(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    client, passphrase = shell_harness.register_client("zylker"), "four words make one"
+    exported = shell.directory / "zylker.zoho-client"
+    shell_harness.services.client_files.write(exported, client.client_id, (), passphrase)
+    path = shell.directory / "connections.toml"
+    text = client_table("zylker", client.client_id) + connection_table("leads", "zylker")
+    path.write_text(text, "utf-8")
+    words = ("apply", str(path), "--client-file", str(exported), "--yes", "--request")
+    elsewhere = {"ZOHO_WIZARD_HOME": str(shell.directory / "colleague")}
+    done = shell.run(*words, stdin_text=f"{passphrase}\n", **elsewhere)
+    assert done.exit_code == 0, done.stderr
+    assert "accounts/oauth/v2/auth" in done.stdout
 
 
 @pytest.mark.slow
