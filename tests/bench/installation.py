@@ -31,6 +31,7 @@ from wizard.services import Services, utc_now
 from wizard.settings import Settings, from_environment
 from wizard.simulator.grants import Permission
 from wizard.simulator.server import Simulator
+from wizard.simulator.settings import Clock
 from wizard.store import Store, StoreContents, schema
 from wizard.vault import Vault
 
@@ -77,9 +78,11 @@ class Installation:
         return {**clean_environment(), **settings.service_environment, **port}
 
     @contextmanager
-    def harness(self, name: str, database_url: str = "") -> Iterator[Harness]:
-        """Services with a simulated Zoho, both on this machine's clock."""
-        with Simulator() as simulator:
+    def harness(
+        self, name: str, database_url: str = "", clock: Clock | None = None
+    ) -> Iterator[Harness]:
+        """Services with a simulated Zoho, both on `clock`, by default this machine's."""
+        with Simulator(clock=clock) as simulator:
             settings = self.settings(name, simulator.url, database_url)
             with Services.open(settings, simulator.clock) as services:
                 yield Harness(services, simulator, self.directory / name)
