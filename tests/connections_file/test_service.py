@@ -41,7 +41,12 @@ def test_only_connections_with_a_different_organization_or_environment_stop(
         ]
     )
     apply_without_consents(harness, text, clients)
-    for name in ("first", "by-id", "other", "test"):
+    authorize(harness, "other", CARLA, FIRST_ORGANIZATION)
+    assert next_action(harness).action is Action.DECIDE
+    assisted = harness.services.reauthorization.next_action(verifies_meanwhile=True)
+    assert assisted is not None
+    assert assisted.action is Action.CONSENT
+    for name in ("first", "by-id", "test"):
         authorize(harness, name, CARLA, FIRST_ORGANIZATION)
     assert next_action(harness).action is Action.DECIDE
     for name in ("other", "test"):

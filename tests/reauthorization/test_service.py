@@ -240,6 +240,7 @@ def test_a_different_account_stops_the_reauthorization_before_replacing_anything
     assert step.item is not None
     assert step.item.failure is not None
     assert (step.action, step.item.connection) == (Action.DECIDE, "books")
+    assert harness.services.reauthorization.next_action(verifies_meanwhile=True) == step
     assert (step.item.email, step.item.failure.details["actual"]) == (ANNA, CARLA)
     assert harness.services.store.connections.get("books").generation == 1
 

@@ -380,31 +380,29 @@ def determine_next_action(
     """The next action. `next_consent_at` says when the next consent can start, by client ID and
     data center; `last_signed_in_emails` which account approved last, by data center.
     `verifies_meanwhile`: it is certain which account approves, so a consent that can start now
-    doesn't wait for a verification, unless it failed before."""
-    undecided = _first_in_state(reauthorization, ItemState.NEEDS_DECISION)
-    if undecided is not None:
-        previous_email = last_signed_in_emails.get(undecided.location, "")
-        return NextAction(Action.DECIDE, undecided, previous_email=previous_email)
+    doesn't wait for a verification, nor for a decision about another connection, unless it failed
+    before."""
     waiting = [
         item for state in _CONSENT_STATES for item in reauthorization.items if item.state is state
     ]
+    consent = (
+        _consent_action(waiting, next_consent_at, last_signed_in_emails, now)
+        if waiting and not reauthorization.paused
+        else None
+    )
+    retrying = _first_in_state(reauthorization, *RETRYING_STATES)
+    can_start = verifies_meanwhile and retrying is None and _is_new_consent(consent)
+    undecided = _first_in_state(reauthorization, ItemState.NEEDS_DECISION)
+    if undecided is not None and not (can_start and _is_expected_account(undecided)):
+        previous_email = last_signed_in_emails.get(undecided.location, "")
+        return NextAction(Action.DECIDE, undecided, previous_email=previous_email)
     if waiting and reauthorization.paused:
         return NextAction(Action.PAUSED)
-    retrying = _first_in_state(reauthorization, *RETRYING_STATES)
     if retrying is not None:
         until = retrying.retry_at or now
         if until <= now:
             return NextAction(Action.VERIFY, retrying)
         return NextAction(Action.WAIT, retrying, until)
-    consent = (
-        _consent_action(waiting, next_consent_at, last_signed_in_emails, now) if waiting else None
-    )
-    can_start = (
-        verifies_meanwhile
-        and consent is not None
-        and consent.action is Action.CONSENT
-        and not (consent.item and consent.item.failure)
-    )
     verifying = _first_in_state(reauthorization, ItemState.VERIFYING)
     if verifying is not None and not can_start:
         return NextAction(Action.VERIFYING, verifying)
@@ -412,6 +410,17 @@ def determine_next_action(
         return consent
     delivering = _first_in_state(reauthorization, ItemState.DELIVERING)
     return NextAction(Action.DELIVERING, delivering) if delivering else NextAction(Action.DONE)
+
+
+def _is_new_consent(step: NextAction | None) -> bool:
+    """Whether it is a consent that can start now, and didn't fail before."""
+    is_consent = step is not None and step.action is Action.CONSENT
+    return is_consent and not (step and step.item and step.item.failure)
+
+
+def _is_expected_account(undecided: ReauthorizationItem) -> bool:
+    """Whether a mismatch isn't about the account, which would approve the next consents, too."""
+    return undecided.failure is not None and undecided.failure.code != OTHER_ACCOUNT_CODE
 
 
 def _consent_action(
