@@ -9,6 +9,7 @@ from support.web_visitor import ANNA, Visitor, authorize, route_paths
 from wizard.model import Connection
 from wizard.services import Services
 from wizard.simulator.server import Simulator
+from wizard.zoho import limits
 
 SCOPE = ("AaaServer.profile.READ", "ZohoCRM.modules.leads.READ", "ZohoCRM.org.READ")
 
@@ -48,6 +49,23 @@ def test_the_consents_open_one_after_the_other(
     page = owner.get("/approvals").text
     assert "Nothing is left to approve" in page
     assert owner.post("/approvals/next", {}).status_code == 403
+
+
+def test_a_consent_that_exceeds_the_rate_limit_opens_when_it_is_over(
+    owner: Visitor, services: Services, zoho_simulator: Simulator
+) -> None:
+    fields = csrf_fields(owner)
+    client_id = services.store.connections.get("crm").client_id
+    for _ in range(limits().codes_budget):
+        services.request_log.record_authorization(client_id, "eu", "crm")
+    page = owner.get("/approvals?continue=yes").text
+    assert ("data-poll-url" in page, " data-auto-submit" in page) == (True, False)
+    early = owner.post("/approvals/next", fields)
+    assert early.headers["Location"] == "/approvals?continue=yes"
+    zoho_simulator.controls.advance(limits().window_seconds + 1)
+    page = owner.get("/approvals?continue=yes").text
+    assert ("data-poll-url" in page, " data-auto-submit" in page) == (False, True)
+    assert "/oauth/v2/auth" in owner.post("/approvals/next", fields).headers["Location"]
 
 
 def test_an_account_owner_reaches_no_other_page(app: Flask, owner: Visitor) -> None:

@@ -141,7 +141,7 @@ def _progress_page(reauthorization: Reauthorization, next_action: NextAction) ->
         mismatch=_compare_grants(item) if item and needs_decision else None,
         is_active=get_services().store.reauthorizations.current() is not None,
         sign_out_url=get_services().zoho.data_center(item.location).sign_out_url if item else "",
-        seconds_left=_seconds_until(next_action.until),
+        seconds_left=view_models.seconds_until(next_action.until, get_services().clock()),
     )
 
 
@@ -189,11 +189,6 @@ def _compare_grants(item: ReauthorizationItem) -> dict[str, object]:
     return connection_page.compare_grants(
         store.grants.candidate(item.connection), store.grants.get(item.connection)
     )
-
-
-def _seconds_until(until: datetime | None) -> int:
-    """Seconds to wait: at least 1 if `until` is given, else 0."""
-    return max(1, round((until - get_services().clock()).total_seconds())) if until else 0
 
 
 # --- Actions --------------------------------------------------------------------------------------

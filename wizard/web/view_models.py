@@ -270,6 +270,11 @@ def describe_organization(organization: Organization) -> str:
 # --- Filters of the templates ----------------------------------------------------------------
 
 
+def seconds_until(until: datetime | None, now: datetime) -> int:
+    """Seconds to wait: at least 1 if `until` is given, else 0."""
+    return max(1, round((until - now).total_seconds())) if until else 0
+
+
 def capped(text: object, max_length: int = MAX_FOREIGN_CHARACTERS) -> str:
     """At most `max_length` characters of a text from outside."""
     written = str(text)
