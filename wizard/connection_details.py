@@ -10,7 +10,7 @@ from datetime import timedelta
 from wizard.errors import message
 from wizard.model import Client, Connection, Grant, StepEvidence, StepState, VerificationStep
 from wizard.timefmt import format_duration
-from wizard.zoho import Zoho, product
+from wizard.zoho import Zoho, product, products_of
 
 
 def connection_details(
@@ -74,6 +74,29 @@ def access_places(grant: Grant) -> tuple[str, ...]:
     )
     parts = [", ".join(names), ", ".join(environments), grant.location.upper()]
     return tuple(part for part in parts if part)
+
+
+def expected_organizations(
+    connection: Connection, grant: Grant | None
+) -> tuple[tuple[str, str], ...]:
+    """What the next consent must choose if Zoho asks: pairs of a product and an organization with
+    its environment. Those of the current `grant`, else those that the connection expects."""
+    if grant is not None and grant.organizations:
+        return tuple(
+            (each.product, _join(each.name, each.environment)) for each in grant.organizations
+        )
+    expected = _join(connection.expected_organization, connection.expected_environment)
+    products = products_of(connection.scope) if expected else ()
+    return tuple((each.id, expected) for each in products)
+
+
+def describe_organizations(organizations: Iterable[tuple[str, str]]) -> str:
+    """The organizations of pairs as `expected_organizations` returns, each once."""
+    return "; ".join(dict.fromkeys(name for _product, name in organizations))
+
+
+def _join(*texts: str) -> str:
+    return ", ".join(each for each in texts if each)
 
 
 def describe_access(grant: Grant) -> str:

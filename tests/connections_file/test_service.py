@@ -15,7 +15,7 @@ from support.reauthorization import authorize, item_states, next_action, reautho
 
 from wizard.connections_file.plan import ConsentReason
 from wizard.errors import WizardError
-from wizard.model import GrantState
+from wizard.model import AttemptMode, GrantState
 from wizard.reauthorization.plan import Action
 
 TEST_ORGANIZATION = "20091000003"
@@ -72,6 +72,22 @@ def test_only_connections_with_a_different_organization_or_environment_stop(
     authorize(harness, "other", CARLA, SECOND_ORGANIZATION)
     authorize(harness, "test", CARLA, TEST_ORGANIZATION)
     assert not plan_of(harness, text).has_changes
+
+
+def test_the_message_to_an_account_owner_names_the_organization_of_each_link(
+    harness: Harness,
+) -> None:
+    clients = register_clients(harness, "zylker")
+    text = client_table("zylker", clients["zylker"]["client_id"])
+    for name, organization in (("a", "Zylker GmbH"), ("b", "Zylker Outlet")):
+        text += connection_table(name, "zylker", account=CARLA, organization=organization)
+    apply_without_consents(harness, text, clients)
+    service = harness.services.authorization
+    links = [service.begin(name, AttemptMode.FORWARDED) for name in ("a", "b")]
+    several = service.request_message(links, CARLA)
+    assert "a (Zylker GmbH): http" in several
+    assert "b (Zylker Outlet): http" in several
+    assert "choose Zylker Outlet." in service.request_message(links[1:], CARLA)
 
 
 def test_programs_get_the_credentials_when_their_connection_is_verified(

@@ -99,10 +99,14 @@ def connection_form(registered: dict[str, Any], name: str = "leads") -> dict[str
 
 
 def authorize(
-    visitor: Visitor, simulator: Simulator, authorization_url: str, email: str = ANNA
+    visitor: Visitor,
+    simulator: Simulator,
+    authorization_url: str,
+    email: str = ANNA,
+    organization: str = "",
 ) -> TestResponse:
     """Sign in at Zoho, accept, come back, and wait until the verification has finished."""
-    callback = simulator.controls.authorize(authorization_url, email)
+    callback = simulator.controls.authorize(authorization_url, email, organization)
     answer = visitor.get(callback.removeprefix(visitor.services.settings.base_url))
     visitor.services.verification_worker.stop()
     return answer

@@ -3,7 +3,9 @@
 import re
 from typing import Any
 
+import pytest
 from support.connections_file import client_table, connection_table
+from support.harness import CARLA, FIRST_ORGANIZATION
 from support.web_visitor import Visitor, authorize
 
 from wizard.simulator.server import Simulator
@@ -35,6 +37,28 @@ def test_a_file_leads_to_its_plan_and_to_the_guided_consents(
     assert "1 of 1 connection authorized" in visitor.get("/reauthorize").text
     assert visitor.services.store.connections.get("leads").owner == "Ops"
     assert "Nothing differs" in visitor.get(shown.location).text
+
+
+@pytest.mark.parametrize(
+    ("other", "is_automatic"), [("Zylker GmbH", True), ("Zylker Outlet", False)]
+)
+def test_the_next_consent_opens_by_itself_unless_it_is_for_a_different_organization(
+    visitor: Visitor,
+    registered: dict[str, Any],
+    zoho_simulator: Simulator,
+    other: str,
+    is_automatic: bool,
+) -> None:
+    text = file_of(registered, account=CARLA, organization="Zylker GmbH")
+    text += connection_table("other", "zylker", account=CARLA, organization=other)
+    shown = visitor.submit_form("/from-file", text=text)
+    visitor.submit_form(shown.location, **{secret_field(registered): registered["secrets"]["eu"]})
+    consent = visitor.submit_form("/reauthorize/next")
+    next_page = authorize(visitor, zoho_simulator, consent.location, CARLA, FIRST_ORGANIZATION)
+    page = visitor.get(next_page.location).text
+    assert "1 of 2" in page
+    assert f"choose <b>{other}</b>" in page
+    assert (" data-auto-submit" in page) == is_automatic
 
 
 def test_the_problems_of_a_file_are_listed_and_its_text_is_kept(

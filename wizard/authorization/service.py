@@ -21,7 +21,11 @@ from wizard.authorization.callback import (
     parse_pasted,
     unique_parameters,
 )
-from wizard.connection_details import client_details
+from wizard.connection_details import (
+    client_details,
+    describe_organizations,
+    expected_organizations,
+)
 from wizard.errors import Conflict, WizardError, fail, message
 from wizard.model import (
     Attempt,
@@ -296,6 +300,11 @@ class AuthorizationService:
         grant = self._store.grants.get(name)
         return grant.email if grant else self._store.connections.get(name).expected_email
 
+    def expected_organization(self, name: str) -> str:
+        """What the consent for connection `name` must choose if Zoho asks; empty: any."""
+        connection, grant = self._store.connections.get(name), self._store.grants.get(name)
+        return describe_organizations(expected_organizations(connection, grant))
+
     def request_message(self, started: Sequence[StartedAttempt], email: str) -> str:
         """The message for the owner of account `email` (empty: unknown), with the links of all
         their attempts, to be opened one after the other: a code is valid for two minutes. The links
@@ -303,7 +312,18 @@ class AuthorizationService:
         attempts = [each.attempt for each in started]
         clients = (self._store.clients.get(each.client_id).name for each in attempts)
         hosts = (self._zoho.data_center(each.location).accounts_server for each in attempts)
-        links = "\n".join(f"   {each.attempt.connection}: {each.url}" for each in started)
+        chosen = [self.expected_organization(each.connection) for each in attempts]
+        is_same = len(set(chosen)) == 1
+        links = "\n".join(
+            message(
+                "letters",
+                "consent-link",
+                name=each.attempt.connection,
+                organization="" if is_same else organization,
+                url=each.url,
+            )
+            for each, organization in zip(started, chosen, strict=True)
+        )
         most = max(Counter(each.client_id for each in attempts).values())
         limit = limits().codes_budget
         return message(
@@ -315,6 +335,7 @@ class AuthorizationService:
             redirect_uri=" or ".join(dict.fromkeys(each.redirect_uri for each in attempts)),
             host=" or ".join(dict.fromkeys(hosts)),
             links=links,
+            organization=chosen[0] if is_same else message("letters", "organization-of-link"),
             count=str(len(started)),
             several=str(len(started)) if len(started) > 1 else "",
             limit=str(limit) if most > limit else "",

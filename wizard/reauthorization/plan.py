@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import groupby
 
+from wizard.connection_details import expected_organizations
 from wizard.model import (
     Attempt,
     AttemptMode,
@@ -65,6 +66,8 @@ class ReauthorizationItem:
     """Requested in addition to the connection's scopes."""
     new_account_email: str = ""
     """The account that takes the connection over; empty: none."""
+    organizations: tuple[tuple[str, str], ...] = ()
+    """What must be chosen if Zoho asks, as `expected_organizations`."""
     failure: Failure | None = None
     retry_at: datetime | None = None
     """When an interrupted verification is tried again."""
@@ -121,6 +124,7 @@ def to_item(snapshot: ItemSnapshot, client: Client) -> ReauthorizationItem:
     if not email and named:
         email = named.email
     newest = overview.candidate or overview.grant
+    previous = overview.grant if stored.previous_generation else None
     return ReauthorizationItem(
         connection=stored.connection,
         state=state,
@@ -132,9 +136,17 @@ def to_item(snapshot: ItemSnapshot, client: Client) -> ReauthorizationItem:
         generation=newest.generation if newest else 0,
         additional_scope=stored.additional_scope,
         new_account_email=stored.new_account_email,
+        organizations=expected_organizations(overview.connection, previous),
         failure=failure,
         retry_at=retry_time(failure, snapshot.report) if state in RETRYING_STATES else None,
     )
+
+
+def has_several_organizations(items: Iterable[ReauthorizationItem], email: str) -> bool:
+    """Whether the consents of account `email` need different organizations of one product. Zoho
+    asks for one, so the user must see which."""
+    pairs = {pair for each in items if each.email == email for pair in each.organizations}
+    return len(pairs) > len({product for product, _organization in pairs})
 
 
 def is_reauthorized(stored: StoredReauthorizationItem, current: Grant | None) -> bool:

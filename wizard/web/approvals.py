@@ -10,9 +10,10 @@ from datetime import datetime
 from flask import Blueprint, redirect, render_template
 from werkzeug.wrappers import Response
 
+from wizard.connection_details import describe_organizations
 from wizard.errors import describe_state
 from wizard.model.states import ItemState
-from wizard.reauthorization.plan import ReauthorizationItem
+from wizard.reauthorization.plan import ReauthorizationItem, has_several_organizations
 from wizard.web.authorization import APPROVALS_PATH, begin_authorization
 from wizard.web.context import get_services
 from wizard.web.sessions import current_session
@@ -39,12 +40,15 @@ def show() -> str:
         rows=[
             (
                 each.connection,
+                describe_organizations(each.organizations),
                 describe_state(each.state, authorization=str(each.previous_generation + 1)),
             )
             for each in items
         ],
-        email=item.email if item else "",
+        item=item,
         open_count=len(open_items),
+        organization=describe_organizations(item.organizations) if item else "",
+        is_choosing=item is not None and has_several_organizations(items, item.email),
         seconds_left=seconds_until(until, get_services().clock()),
     )
 

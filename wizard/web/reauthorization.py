@@ -15,7 +15,7 @@ from flask import Blueprint, current_app, redirect, render_template, request
 from werkzeug.wrappers import Response
 
 from wizard.clients import AssistedConnection
-from wizard.connection_details import headline
+from wizard.connection_details import describe_organizations, headline
 from wizard.errors import WizardError, fail
 from wizard.model import Explanation, is_same_email
 from wizard.model.states import ItemState
@@ -27,6 +27,7 @@ from wizard.reauthorization.plan import (
     NextAction,
     Reauthorization,
     ReauthorizationItem,
+    has_several_organizations,
 )
 from wizard.timefmt import format_time
 from wizard.web import connection_page, consent_requests, view_models
@@ -69,6 +70,8 @@ class ItemView:
     state: ItemState
     badge: StatusBadge
     email: str
+    organization: str
+    """What to choose if Zoho asks."""
     location_text: str
     headline: str
     """What the new grant reaches; empty until it is verified."""
@@ -124,6 +127,7 @@ def _progress_page(reauthorization: Reauthorization, next_action: NextAction) ->
     )
     needs_sign_in = is_other_account or _is_first_authorization(reauthorization, item)
     is_pending = item is not None and item.state is ItemState.PENDING
+    is_choosing = item is not None and has_several_organizations(reauthorization.items, item.email)
     item_views = [_item_view(each) for each in reauthorization.items]
     needs_decision = item is not None and next_action.action is Action.DECIDE
     return render_template(
@@ -135,8 +139,11 @@ def _progress_page(reauthorization: Reauthorization, next_action: NextAction) ->
         settled_count=sum(each.state in SETTLED_STATES for each in reauthorization.items),
         needs_sign_in=needs_sign_in,
         is_other_account=is_other_account,
+        is_choosing=is_choosing,
         is_live=next_action.action in POLLED_ACTIONS,
-        is_automatic=is_pending and not needs_sign_in and _continues_automatically(next_action),
+        is_automatic=is_pending
+        and not (needs_sign_in or is_choosing)
+        and _continues_automatically(next_action),
         assistance=get_assistance(),
         mismatch=_compare_grants(item) if item and needs_decision else None,
         is_active=get_services().store.reauthorizations.current() is not None,
@@ -173,6 +180,7 @@ def _item_view(item: ReauthorizationItem) -> ItemView:
             item.state, authorization=str(item.previous_generation + 1), **until
         ),
         email=item.email,
+        organization=describe_organizations(item.organizations),
         location_text=f"{services.zoho.data_center(item.location).name} · "
         f"client {item.client_name}",
         headline=headline(grant) if grant and item.state in ARRIVED else "",

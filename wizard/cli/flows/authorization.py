@@ -154,8 +154,11 @@ def _authorize_by_paste(
 ) -> CompletedAttempt:
     renderer, authorization = terminal.renderer, terminal.services.authorization
     attempt = authorization.begin(name, AttemptMode.PASTE, additional_scope=additional_scope)
-    email = authorization.expected_email(name)
-    renderer.print_note(message("notes", "open-consent", email=email), command=attempt.url)
+    expected = {
+        "email": authorization.expected_email(name),
+        "organization": authorization.expected_organization(name),
+    }
+    renderer.print_note(message("notes", "open-consent", **expected), command=attempt.url)
     if is_explained:
         redirect_uri = attempt.attempt.redirect_uri
         renderer.print_note(message("notes", "paste-callback", redirect_uri=redirect_uri))
