@@ -536,7 +536,8 @@ def _emit_report(
         waiting = [row.retry_at for row in rows if row.state == "waiting" and row.retry_at]
         if waiting:
             counts = {"count": str(len(waiting)), "until": terminal.format_time(min(waiting))}
-            terminal.renderer.print_note(message("notes", "import-waiting", **counts))
+            note = "import-untested" if is_dry_run else "import-waiting"
+            terminal.renderer.print_note(message("notes", note, **counts))
         if any(each.verified and each.verified.rotated for each in candidates):
             terminal.renderer.print_note(message("notes", "import-rotated"))
         if any(row.state == "imported" for row in rows):
