@@ -392,8 +392,12 @@ def _verification(
 
 def _program_counts(destinations: Sequence[Destination], generation: int) -> str:
     """How many destinations have the grant of `generation` (0: none), and how many programs were
-    reloaded."""
+    reloaded, if some have a reload command."""
     current = [each for each in destinations if generation and each.generation == generation]
     reloaded = [each for each in current if each.reloaded_at is not None]
-    counts = {"total": str(len(destinations) or ""), "current": str(len(current))}
-    return message("notes", "delivered-programs", **counts, reloaded=str(len(reloaded)))
+    counts = {
+        "total": str(len(destinations) or ""),
+        "current": str(len(current)),
+        "reloaded": str(len(reloaded)) if any(each.reload_command for each in destinations) else "",
+    }
+    return message("notes", "delivered-programs", **counts)
