@@ -148,6 +148,19 @@ def test_a_client_whose_name_is_taken_is_left_out_with_its_connections(harness: 
     assert (plan.missing_secrets, plan.consents, plan.unmanaged.connections) == ((), (), ())
 
 
+def test_a_name_that_differs_only_in_case_is_not_applied_and_nothing_is_pruned_for_it(
+    harness: Harness,
+) -> None:
+    clients = register_clients(harness, "zylker")
+    text = file_for_leads(clients["zylker"]["client_id"])
+    apply_without_consents(harness, text, clients)
+    plan = plan_of(harness, text.replace("connections.leads", "connections.Leads"), is_pruning=True)
+    assert [(each.path, each.failure.code) for each in plan.declined] == [
+        ("connections.Leads", "connection-exists")
+    ]
+    assert (plan.has_changes, plan.unmanaged.connections) == (False, ())
+
+
 def test_a_forwarded_link_is_not_planned_again_until_it_ends(harness: Harness) -> None:
     clients = register_clients(harness, "zylker")
     client_id = clients["zylker"]["client_id"]

@@ -270,8 +270,8 @@ def judge(
 
 
 def applicable(wanted: Wanted, installed: Installation) -> Wanted:
-    """`wanted` without the new clients whose name a stored one has, and without their connections:
-    these become obstacles."""
+    """`wanted` without the new clients whose name a stored one has, without their connections, and
+    without those whose name differs from a stored one only in case: these become obstacles."""
     taken = {each.name: each.client_id for each in installed.clients.values()}
     left_out = {
         each.client_id: Failure(
@@ -280,8 +280,22 @@ def applicable(wanted: Wanted, installed: Installation) -> Wanted:
         for each in wanted.clients
         if each.client_id not in installed.clients and each.name in taken
     }
+    stored_names = {each.lower(): each for each in installed.overviews}
+    similar = {
+        each.name: stored_names[each.name.lower()]
+        for each in wanted.connections
+        if stored_names.get(each.name.lower(), each.name) != each.name
+    }
     blocked = {
-        each.name: each.client_id for each in wanted.connections if each.client_id in left_out
+        **{
+            each.name: left_out[each.client_id]
+            for each in wanted.connections
+            if each.client_id in left_out
+        },
+        **{
+            name: Failure("connection-exists", details={"name": stored})
+            for name, stored in similar.items()
+        },
     }
     obstacles = [
         Declined(key_path("clients", each.name), left_out[each.client_id])
@@ -289,8 +303,7 @@ def applicable(wanted: Wanted, installed: Installation) -> Wanted:
         if each.client_id in left_out
     ]
     obstacles += [
-        Declined(key_path("connections", name), left_out[client_id])
-        for name, client_id in blocked.items()
+        Declined(key_path("connections", name), failure) for name, failure in blocked.items()
     ]
     return replace(
         wanted,
@@ -299,7 +312,7 @@ def applicable(wanted: Wanted, installed: Installation) -> Wanted:
         destinations=tuple(each for each in wanted.destinations if each.connection not in blocked),
         permissions=tuple(each for each in wanted.permissions if each.connection not in blocked),
         obstacles=(*wanted.obstacles, *obstacles),
-        kept=wanted.kept | blocked.keys(),
+        kept=wanted.kept | blocked.keys() | {*similar.values()},
     )
 
 
