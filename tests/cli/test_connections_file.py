@@ -134,6 +134,7 @@ def test_a_person_can_correct_a_secret_and_a_second_question_prunes(
     shell: Shell, shell_harness: Harness
 ) -> None:
     old = shell_harness.add_verified_connection("old")
+    shell_harness.services.reauthorization.begin(("old",))
     uri = f"http://localhost:{shell.port}/callback"
     made = shell.simulator.controls.register_client(ANNA, [uri])
     tables = (
@@ -153,7 +154,8 @@ def test_a_person_can_correct_a_secret_and_a_second_question_prunes(
             ("Client secret for new in EU", made["secrets"]["eu"]),
         ],
     )
-    assert "accounts/oauth/v2/auth" in done.stdout, "the message for the account owner"
+    assert "leads:" in done.stdout, "the message for the account owner"
+    assert "old:" not in done.stdout, "it isn't in the file"
     waiting = shell.run("plan", str(path), "--exit-code")
     assert (waiting.exit_code, "Waiting for the account owners" in waiting.stdout) == (0, True)
     store = shell_harness.services.store

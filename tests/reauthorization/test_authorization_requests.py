@@ -80,6 +80,7 @@ def test_each_user_gets_a_message_and_their_responses_reauthorize(
     assert asked.exit_code == 0, asked.stderr
     assert f"Sign in there as {ANNA}" in asked.stdout
     assert f"Sign in there as {CARLA}" in asked.stdout
+    assert "zoho-wizard reauthorize --response" in asked.stderr
     first, second = URL.findall(asked.stdout)
     shell.simulator.controls.advance(3 * 3600)
     admin = shell.simulator.controls

@@ -562,7 +562,7 @@ def _request_consents(
     if is_link:
         require_page_visitor(terminal, message("input-options", "request"))
         print_approval_link(terminal, names)
-    print_requests(terminal, names)
+    print_requests(terminal, names, "connect")
 
 
 def _complete_request(terminal: Terminal) -> NoReturn:

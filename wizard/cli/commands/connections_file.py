@@ -174,7 +174,7 @@ def apply(
         names = service.begin_consents(found)
         if names and request:
             _print_failed(terminal, applied.failed)
-            print_requests(terminal)
+            print_requests(terminal, names)
         if names:
             give_consents(
                 terminal,

@@ -447,9 +447,11 @@ def _show_items(
     return items
 
 
-def print_requests(terminal: Terminal, names: Collection[str] = ()) -> NoReturn:
+def print_requests(
+    terminal: Terminal, names: Collection[str] = (), command: str = "reauthorize"
+) -> NoReturn:
     """Print the message to forward to each account owner of the current re-authorization, or only
-    of connections `names`.
+    of connections `names`. `command` takes the responses.
 
     Without `names`, links that wait for an answer aren't replaced, unless all do. If a link can't
     be created, the others are printed, and it ends with the exit code of the failure.
@@ -472,12 +474,11 @@ def print_requests(terminal: Terminal, names: Collection[str] = ()) -> NoReturn:
         authorizations = _begin_authorizations(terminal, list(group), failures)
         if authorizations:
             text = terminal.services.authorization.request_message(authorizations, email)
-            names = tuple(each.attempt.connection for each in authorizations)
-            requests.append(ConsentRequest(email, names, text))
+            requested = tuple(each.attempt.connection for each in authorizations)
+            requests.append(ConsentRequest(email, requested, text))
 
     def render() -> None:
         terminal.renderer.print_letter("\n\n".join(each.message for each in requests))
-        command = "connect" if names else "reauthorize"
         terminal.renderer.print_note(
             message("notes", "when-a-url-returns"), command=f"zoho-wizard {command} --response"
         )
