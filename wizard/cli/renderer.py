@@ -65,14 +65,17 @@ MAX_TEXT_COLUMNS = 100
 
 _NO_BREAK_SPACE = "\u00a0"
 
+Part = str | tuple[str, str]
+"""A text, or a text and its style."""
 
-def _wrapped(console: "Console", text: str, indent: int = 0) -> str:
+
+def _wrapped(output: "_Output", text: str, indent: int = 0) -> str:
     """`text` wrapped between words to a terminal's width, and one line in a pipe.
 
     Further lines are indented as the first, and `indent` columns more. What is to be copied (a URL,
     a path, a scope, a command in backticks) is never broken.
     """
-    width = min(console.width, MAX_TEXT_COLUMNS) if console.is_terminal else sys.maxsize
+    width = min(output.width, MAX_TEXT_COLUMNS) if output.is_terminal else sys.maxsize
     bullet = re.match(r"• |\d+\. ", text.lstrip())
     margin = " " * (_margin(text) + indent + (bullet.end() if bullet else 0))
     unbroken = re.sub(r"`[^`\n]*`", lambda code: code[0].replace(" ", _NO_BREAK_SPACE), text)
@@ -87,52 +90,72 @@ def _wrapped(console: "Console", text: str, indent: int = 0) -> str:
     return lines.replace(_NO_BREAK_SPACE, " ")
 
 
-def _evidence_line(console: "Console", mark: str, sentence: str) -> str:
+def _evidence_line(output: "_Output", mark: str, sentence: str) -> str:
     """A sentence below a cause, after its mark."""
-    return escape(_wrapped(console, f"      {mark} {sanitize(sentence)}", 2))
+    return _wrapped(output, f"      {mark} {sanitize(sentence)}", 2)
 
 
-def _fact_line(console: "Console", label: str, width: int, value: str, style: str = "quiet") -> str:
+def _fact_line(
+    output: "_Output", label: str, width: int, value: str, style: str = "quiet"
+) -> list[Part]:
     """A label and its value, below an explanation or the title of a record."""
-    return _labeled(console, f"  {label.ljust(width)}", value, style)
+    return _labeled(output, f"  {label.ljust(width)}", value, style)
 
 
-def _labeled(console: "Console", label: str, value: str, style: str = "quiet") -> str:
+def _labeled(output: "_Output", label: str, value: str, style: str = "quiet") -> list[Part]:
     """A label and its value, which is wrapped in its own column. If a word of it doesn't fit there,
     such as a path, the value is below the label."""
-    fits = not console.is_terminal or max(map(len, value.split()), default=0) <= (
-        console.width - len(label) - 2
+    fits = not output.is_terminal or max(map(len, value.split()), default=0) <= (
+        output.width - len(label) - 2
     )
     if not fits:
-        return f"[{style}]{escape(label.rstrip())}[/]\n{escape(_wrapped(console, f'    {value}'))}"
-    folded = _wrapped(console, f"{label}  {value}", len(label) + 2 - _margin(label))
-    return f"[{style}]{escape(label)}[/]{escape(folded[len(label) :])}"
+        return [(label.rstrip(), style), f"\n{_wrapped(output, f'    {value}')}"]
+    folded = _wrapped(output, f"{label}  {value}", len(label) + 2 - _margin(label))
+    return [(label, style), folded[len(label) :]]
 
 
 def _margin(text: str) -> int:
     return len(text) - len(text.lstrip())
 
 
-def _print_choice(console: "Console", command: str, label: str) -> None:
+def _print_choice(output: "_Output", command: str, label: str) -> None:
     """A command and what it does, in one line if they fit."""
     command, label = sanitize(command), sanitize(label)
-    fits = not console.is_terminal or len(command) + len(label) + 6 <= console.width
-    console.print(f"    [command]{escape(command)}[/]", end="  " if fits else "\n      ")
-    console.print(f"[quiet]{escape(label)}[/]")
+    fits = not output.is_terminal or len(command) + len(label) + 6 <= output.width
+    gap = "  " if fits else "\n      "
+    output.print("    ", (command, "command"), gap, (label, "quiet"))
 
 
-def escape(text: str) -> str:
-    """Escape Rich's markup in `text`."""
-    from rich.markup import escape as escape_markup
+class _Output:
+    """Stdout or stderr. Rich, which takes long to load, prints on terminals only."""
 
-    return escape_markup(text)
+    def __init__(self, *, is_stderr: bool) -> None:
+        self._is_stderr = is_stderr
+        self.is_terminal = (sys.stderr if is_stderr else sys.stdout).isatty()
 
+    @cached_property
+    def console(self) -> "Console":
+        """The terminal."""
+        from rich.console import Console
+        from rich.theme import Theme
 
-def _console(*, is_stderr: bool) -> "Console":
-    from rich.console import Console
-    from rich.theme import Theme
+        theme = Theme(STYLES)
+        return Console(theme=theme, highlight=False, soft_wrap=True, stderr=self._is_stderr)
 
-    return Console(theme=Theme(STYLES), highlight=False, soft_wrap=True, stderr=is_stderr)
+    @property
+    def width(self) -> int:
+        """Of the terminal, in columns."""
+        return self.console.width
+
+    def print(self, *parts: Part) -> None:
+        """A line of text, of which parts may have one of the `STYLES`."""
+        if not self.is_terminal:
+            texts = (part if isinstance(part, str) else part[0] for part in parts)
+            click.echo("".join(texts), err=self._is_stderr)
+            return
+        from rich.text import Text
+
+        self.console.print(Text.assemble(*parts))
 
 
 class Renderer:
@@ -141,15 +164,15 @@ class Renderer:
     def __init__(self) -> None:
         self.as_json = False
 
-    # Rich is loaded on first use: JSON and lines in a pipe need none.
+    # On first use: tests replace the streams.
 
     @cached_property
-    def _stdout(self) -> "Console":
-        return _console(is_stderr=False)
+    def _stdout(self) -> _Output:
+        return _Output(is_stderr=False)
 
     @cached_property
-    def _stderr(self) -> "Console":
-        return _console(is_stderr=True)
+    def _stderr(self) -> _Output:
+        return _Output(is_stderr=True)
 
     # results, on stdout
 
@@ -181,12 +204,13 @@ class Renderer:
         that is too narrow, one record per row. `wraps_last`: the last column may have several
         lines."""
         cleaned = [[sanitize_line(cell) for cell in row] for row in rows]
-        if not sys.stdout.isatty():
+        if not self._stdout.is_terminal:
             for row in cleaned:
                 self.print_output("\t".join(row))
             return
         from rich.measure import Measurement
         from rich.table import Table
+        from rich.text import Text
 
         shown = [
             index for index, _ in enumerate(columns) if not index or any(r[index] for r in cleaned)
@@ -201,13 +225,14 @@ class Renderer:
         for column in table.columns[: -1 if wraps_last else 1]:
             column.no_wrap = True
         for row in cleaned:
-            table.add_row(*(escape(row[index]) for index in shown))
-        required = Measurement.get(self._stdout, self._stdout.options, table)
+            table.add_row(*(Text(row[index]) for index in shown))
+        console = self._stdout.console
+        required = Measurement.get(console, console.options, table)
         required_width = required.minimum if wraps_last else required.maximum
-        if len(shown) > 1 and required_width >= self._stdout.width:
+        if len(shown) > 1 and required_width >= console.width:
             self._print_records(columns, cleaned)
         else:
-            self._stdout.print(table)
+            console.print(table)
 
     def print_records(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """A table whose first column is a path: one record per row on a terminal."""
@@ -220,48 +245,48 @@ class Renderer:
         """For each row its first cell, and below it the label and the value of each other one."""
         width = max(map(len, columns[1:]))
         for first, *others in rows:
-            self._stdout.print(f"[title]{escape(first)}[/]")
+            self._stdout.print((first, "title"))
             for label, cell in zip(columns[1:], others, strict=True):
                 if cell:
-                    self._stdout.print(_fact_line(self._stdout, label, width, cell))
+                    self._stdout.print(*_fact_line(self._stdout, label, width, cell))
 
     def print_facts(self, pairs: Iterable[tuple[str, str]]) -> None:
         """Labels and values, one pair a line."""
         shown = [(label, sanitize_line(value)) for label, value in pairs if value]
         width = max((len(label) for label, _ in shown), default=0)
         for label, value in shown:
-            self._stdout.print(_labeled(self._stdout, label.ljust(width), value))
+            self._stdout.print(*_labeled(self._stdout, label.ljust(width), value))
 
     def print_heading(self, text: str) -> None:
         """A heading within the result."""
-        self._stdout.print(f"\n[title]{escape(sanitize(text))}[/]")
+        self._stdout.print("\n", (sanitize(text), "title"))
 
     def print_item(self, text: str) -> None:
         """A line of a list within the result, wrapped on a terminal."""
-        self._stdout.print(escape(_wrapped(self._stdout, sanitize(text), indent=2)))
+        self._stdout.print(_wrapped(self._stdout, sanitize(text), indent=2))
 
     def print_letter(self, text: str) -> None:
         """A text to forward, of several lines, each wrapped on a terminal."""
         for line in sanitize(text).splitlines():
-            self._stdout.print(escape(_wrapped(self._stdout, line)))
+            self._stdout.print(_wrapped(self._stdout, line))
 
     # guidance, on stderr
 
     def print_note(self, text: str, *, command: str = "") -> None:
         """One sentence of guidance, and its command."""
-        self._stderr.print(escape(_wrapped(self._stderr, sanitize(text))))
+        self._stderr.print(_wrapped(self._stderr, sanitize(text)))
         if command:
             self.print_command(command)
 
     def print_command(self, text: str) -> None:
         """A command or a URL, on a line of its own, ready to copy."""
-        self._stderr.print(f"  [command]{escape(sanitize(text))}[/]")
+        self._stderr.print("  ", (sanitize(text), "command"))
 
     def print_choices(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Words that an option takes and what each means, one pair a line."""
         width = max((len(word) for word, _ in pairs), default=0)
         for word, meaning in pairs:
-            self._stderr.print(_fact_line(self._stderr, word, width, sanitize_line(meaning)))
+            self._stderr.print(*_fact_line(self._stderr, word, width, sanitize_line(meaning)))
 
     def print_blank(self) -> None:
         """An empty line."""
@@ -278,8 +303,10 @@ class Renderer:
         if self.as_json or not self._stderr.is_terminal:
             yield lambda _text: None
             return
-        with self._stderr.status("") as status:
-            yield lambda text: status.update(escape(sanitize(text)))
+        from rich.text import Text
+
+        with self._stderr.console.status("") as status:
+            yield lambda text: status.update(Text(sanitize(text)))
 
     def print_failure(self, text: str) -> None:
         """One line that something has failed; details are printed elsewhere."""
@@ -288,16 +315,16 @@ class Renderer:
 
     def _print_marked(self, mark: str, style: str, text: str) -> None:
         folded = _wrapped(self._stderr, f"{mark} {sanitize(text)}", 2)
-        self._stderr.print(f"[{style}]{mark}[/]{escape(folded[len(mark) :])}")
+        self._stderr.print((mark, style), folded[len(mark) :])
 
     def print_explanation(self, explanation: Explanation, *, is_requested: bool = False) -> None:
         """What happened, why, what to do, and the commands for it; on stdout if the explanation is
         the result."""
         if self.as_json:
-            self._stderr.out(to_json({"error": explanation_to_json(explanation)}), highlight=False)
+            click.echo(to_json({"error": explanation_to_json(explanation)}), err=True)
             return
-        console = self._stdout if is_requested else self._stderr
-        self._print_with_mark(explanation, console)
+        output = self._stdout if is_requested else self._stderr
+        self._print_with_mark(explanation, output)
         # A confirmed cause is the title already: only its evidence is left to print.
         is_confirmed = (
             len(explanation.causes) == 1 and explanation.causes[0].title == explanation.title
@@ -305,50 +332,51 @@ class Renderer:
         is_only_group = is_requested and len(explanation.groups) == 1
         heading = "Evidence" if is_confirmed else "Possible causes"
         if explanation.causes:
-            console.print(f"\n{_fact_line(console, heading, 0, explanation.class_title, 'title')}")
+            line = _fact_line(output, heading, 0, explanation.class_title, "title")
+            output.print("\n", *line)
         for group, causes in explanation.groups:
             if group and not is_confirmed:
-                console.print(f"\n  [title]{escape(group)}[/]")
+                output.print("\n  ", (group, "title"))
             for cause in causes:
                 if is_confirmed:
-                    self._print_evidence(cause, console)
+                    self._print_evidence(cause, output)
                 else:
                     self._print_cause(
                         cause,
-                        console,
+                        output,
                         show_fix=True,
                         explanation=explanation,
                         is_only_group=is_only_group,
                     )
         for cause in explanation.ruled_out:
-            self._print_cause(cause, console, show_fix=False, explanation=explanation)
-        self._print_question(explanation, console)
+            self._print_cause(cause, output, show_fix=False, explanation=explanation)
+        self._print_question(explanation, output)
 
     def print_incident(self, explanation: Explanation, facts: Iterable[tuple[str, str]]) -> None:
         """One cause of many failures, with `facts` (labels and values). Only causes that some
         evidence supports are printed at length."""
-        console = self._stderr
-        self._print_with_mark(explanation, console)
+        output = self._stderr
+        self._print_with_mark(explanation, output)
         shown = [(label, sanitize_line(value)) for label, value in facts if value]
         width = max((len(label) for label, _ in shown), default=0)
         for label, value in shown:
-            console.print(_fact_line(console, label, width, value))
+            output.print(*_fact_line(output, label, width, value))
         if explanation.causes:
-            console.print("  [title]Possible causes[/]")
+            output.print("  ", ("Possible causes", "title"))
         likely = [each for each in explanation.causes if each.confidence is not Confidence.POSSIBLE]
         for cause in likely:
-            self._print_cause(cause, console, show_fix=True, explanation=explanation)
+            self._print_cause(cause, output, show_fix=True, explanation=explanation)
         possible = [each for each in explanation.causes if each not in likely]
         others = "; ".join(each.title for each in possible if not each.evidence_against)
         if others:
             shape = CONFIDENCE_MARKS[Confidence.POSSIBLE][0]
             text = message("notes", "possible-causes", causes=sanitize(others))
-            console.print(escape(_wrapped(console, f"  {shape} {text}", 2)))
-        self._print_question(explanation, console)
+            output.print(_wrapped(output, f"  {shape} {text}", 2))
+        self._print_question(explanation, output)
 
-    def _print_with_mark(self, explanation: Explanation, console: "Console") -> None:
+    def _print_with_mark(self, explanation: Explanation, output: _Output) -> None:
         mark, style = ("✗", "bad") if explanation.exit_code else ("✓", "good")
-        self._print_summary(explanation, console, mark, style)
+        self._print_summary(explanation, output, mark, style)
 
     def print_caution(self, explanation: Explanation) -> None:
         """What may go wrong later, and what prevents it."""
@@ -356,20 +384,19 @@ class Renderer:
             self._print_summary(explanation, self._stderr, "◐", "wait")
 
     def _print_summary(
-        self, explanation: Explanation, console: "Console", mark: str, style: str
+        self, explanation: Explanation, output: _Output, mark: str, style: str
     ) -> None:
-        title = _wrapped(console, f"{mark} {sanitize(explanation.title)}", 2)
-        console.print(f"[{style}]{escape(title)}[/]")
+        output.print((_wrapped(output, f"{mark} {sanitize(explanation.title)}", 2), style))
         for text in (explanation.cause, explanation.fix):
-            console.print(escape(self._indented_text(sanitize(text))))
+            output.print(self._indented_text(sanitize(text)))
         for step in explanation.next_steps:
             if step.command:
-                _print_choice(console, step.command, step.label)
+                _print_choice(output, step.command, step.label)
 
     def _print_cause(
         self,
         cause: Cause,
-        console: "Console",
+        output: _Output,
         *,
         show_fix: bool,
         explanation: Explanation,
@@ -378,32 +405,31 @@ class Renderer:
         """A possible cause with its evidence, and its fix if that differs from the
         explanation's."""
         shape, style = CONFIDENCE_MARKS[cause.confidence]
-        title = (
-            f"{escape(sanitize(cause.title))}  [quiet]{cause.confidence.value.replace('_', ' ')}[/]"
-        )
-        console.print(f"  [{style}]{shape}[/] {title}")
-        self._print_evidence(cause, console)
+        confidence = cause.confidence.value.replace("_", " ")
+        title = f" {sanitize(cause.title)}  "
+        output.print("  ", (shape, style), title, (confidence, "quiet"))
+        self._print_evidence(cause, output)
         has_other_fix = (
             cause.fix != explanation.fix
             if is_only_group
             else cause.next_steps != explanation.next_steps
         )
         if show_fix and has_other_fix:
-            console.print(_evidence_line(console, "→", cause.fix))
+            output.print(_evidence_line(output, "→", cause.fix))
 
-    def _print_evidence(self, cause: Cause, console: "Console") -> None:
+    def _print_evidence(self, cause: Cause, output: _Output) -> None:
         for mark, sentences in (("+", cause.evidence_for), ("−", cause.evidence_against)):
             for sentence in sentences:
-                console.print(f"[quiet]{_evidence_line(console, mark, sentence)}[/]")
+                output.print((_evidence_line(output, mark, sentence), "quiet"))
 
-    def _print_question(self, explanation: Explanation, console: "Console") -> None:
+    def _print_question(self, explanation: Explanation, output: _Output) -> None:
         if explanation.question:
-            console.print()
-            console.print(escape(_wrapped(console, f"  ? {sanitize(explanation.question)}", 2)))
+            output.print()
+            output.print(_wrapped(output, f"  ? {sanitize(explanation.question)}", 2))
         for option in explanation.answer_options:
             if option.command:
-                _print_choice(console, option.command, option.label)
-        console.print(f"  [quiet]({explanation.code})[/]")
+                _print_choice(output, option.command, option.label)
+        output.print("  ", (f"({explanation.code})", "quiet"))
 
     def _indented_text(self, text: str) -> str:
         """`text` indented by two columns and wrapped; one line in a pipe."""
@@ -415,9 +441,9 @@ class Renderer:
         observed = map(describe_evidence, step.evidence)
         evidence = " · ".join(f"{each.label}: {each.text}" for each in observed)
         title = step_title(step.name)
-        self._stderr.print(f"[{style}]{shape}[/] {title}[quiet]: {step.state.value}[/]")
+        self._stderr.print((shape, style), f" {title}", (f": {step.state.value}", "quiet"))
         if evidence:
-            self._stderr.print(f"[quiet]{escape(self._indented_text(sanitize(evidence)))}[/]")
+            self._stderr.print((self._indented_text(sanitize(evidence)), "quiet"))
 
     def print_report(self, report: VerificationReport, *, is_outdated: bool) -> None:
         """The steps of a verification report, within the result. Of an outdated one, only what
@@ -427,7 +453,7 @@ class Renderer:
             state = step.state.value
             if is_outdated and step.state is not StepState.FAILED:
                 shape, style, state = "·", "quiet", f"{state} earlier"
-            self._stdout.print(f"[{style}]{shape}[/] {step_title(step.name)}[quiet]: {state}[/]")
+            self._stdout.print((shape, style), f" {step_title(step.name)}", (f": {state}", "quiet"))
             for each in map(describe_evidence, step.evidence):
                 self.print_item(f"    {sanitize_line(each.label)}: {sanitize_line(each.text)}")
 
