@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from flask import Flask
 from support.web_visitor import ANNA, Visitor, authorize, route_paths
+from werkzeug.test import TestResponse
 
 from wizard.model import Connection
 from wizard.services import Services
@@ -66,6 +67,26 @@ def test_a_consent_that_exceeds_the_rate_limit_opens_when_it_is_over(
     page = owner.get("/approvals?continue=yes").text
     assert ("data-poll-url" in page, " data-auto-submit" in page) == (False, True)
     assert "/oauth/v2/auth" in owner.post("/approvals/next", fields).headers["Location"]
+
+
+@pytest.mark.parametrize("path", ["/approvals", "/reauthorize"])
+def test_a_foreign_page_opens_no_consent(
+    path: str, owner: Visitor, visitor: Visitor, zoho_simulator: Simulator
+) -> None:
+    browser = owner if path == "/approvals" else visitor
+    fields = csrf_fields(owner) if browser is owner else {"csrf_token": visitor.csrf_token()}
+    navigation = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+
+    def opened_by_another_site() -> TestResponse:
+        headers = {"Sec-Fetch-Site": "cross-site", **navigation}
+        return browser.get(f"{path}?continue=yes", headers=headers)
+
+    assert opened_by_another_site().location == path
+    begun = browser.post(f"{path}/next", fields)
+    authorize(browser, zoho_simulator, begun.headers["Location"])
+    assert opened_by_another_site().status_code == 200, "Zoho has opened it"
+    browser.post(f"{path}/next", fields)
+    assert opened_by_another_site().location == path
 
 
 def test_an_account_owner_reaches_no_other_page(app: Flask, owner: Visitor) -> None:

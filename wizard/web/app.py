@@ -116,6 +116,7 @@ def create_app(
     accounts_servers = (each.accounts_server for each in services.zoho.data_centers)
     _install_guard(app, services.settings.port, accounts_servers)
     app.before_request(_require_session)
+    app.before_request(authorization.refuse_foreign_continuation)
     flask_wtf.csrf.CSRFProtect(app)
     for module in PAGE_MODULES:
         app.register_blueprint(module.pages)

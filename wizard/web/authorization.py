@@ -23,6 +23,18 @@ REAUTHORIZE_PATH = "/reauthorize"
 APPROVALS_PATH = "/approvals"
 CONTINUE_URL = f"{REAUTHORIZE_PATH}?continue=yes"
 """Where the browser goes after a successful consent: the next one may open automatically."""
+RETURNED = "returned"
+"""Session key: this browser has come back from a successful consent and has begun no other."""
+
+
+def refuse_foreign_continuation() -> Response | None:
+    """Open no consent automatically for a page that another site, or the user, has opened. After a
+    consent, Zoho has opened it, and this browser has returned."""
+    is_ours = request.headers.get("Sec-Fetch-Site") in (None, "same-origin")
+    is_continued = request.path in (REAUTHORIZE_PATH, APPROVALS_PATH) and "continue" in request.args
+    if not is_continued or is_ours or RETURNED in current_session():
+        return None
+    return redirect(request.path, 303)
 
 
 def begin_authorization(
@@ -37,6 +49,7 @@ def begin_authorization(
     attempt = get_services().authorization.begin(
         name, force=ignore_budget, additional_scope=additional_scope
     )
+    current_session().pop(RETURNED, None)
     response = redirect(attempt.url, 303)
     response.set_cookie(
         attempt.cookie_name,
@@ -90,6 +103,8 @@ def complete() -> Response:
         get_services().verification_worker.submit(completed.connection, completed.generation)
     # A code lost to a rate limit is requested again once the limit is over.
     is_success = completed.failure is None or completed.failure.code == "throttled"
+    if is_success and current_session().id is not None:
+        current_session()[RETURNED] = True
     response = redirect(return_url(completed.connection, is_success=is_success), 303)
     if name_of_cookie:
         response.delete_cookie(
