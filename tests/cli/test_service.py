@@ -14,6 +14,7 @@ from support.local_api import SocketClient, allow
 from support.shell import Shell
 
 from wizard.cli.commands import service
+from wizard.cli.flows.units import UnitOptions, serve_units
 from wizard.errors import WizardError
 from wizard.fastpath import cipher
 from wizard.local_api import find_service
@@ -69,9 +70,12 @@ def test_units_of_a_user_are_installed_started_replaced_and_removed(
     ]
     unit = unit_directory(shell) / "zoho-wizard.service"
     assert f'Environment="ZOHO_WIZARD_HOME={shell.directory / "home"}"' in unit.read_text()
-    assert "LoadCredentialEncrypted" not in unit.read_text(), "systemd 252 can’t decrypt it"
+    assert "LoadCredentialEncrypted" not in unit.read_text(), "systemd 257 can’t decrypt it"
 
-    again = shell.run("service", "install", "serve", "--user", "--json", SYSTEMD_VERSION="256")
+    words = ("service", "install", "serve", "--user", "--json")
+    same = shell.run(*words, SYSTEMD_VERSION="257")
+    assert [each["change"] for each in json.loads(same.stdout)["files"]] == ["unchanged"]
+    again = shell.run(*words, SYSTEMD_VERSION="258")
     assert [each["change"] for each in json.loads(again.stdout)["files"]] == ["replaced"]
     assert f"LoadCredentialEncrypted={KEY_CREDENTIAL}\n" in unit.read_text()
     assert "try-restart zoho-wizard.service" in systemd.read_text()
@@ -123,6 +127,24 @@ def test_a_program_that_a_different_user_cannot_run_is_not_installed(
     assert (planned.returncode, b"service-program-hidden" in planned.stderr) == (1, True)
     assert b"ExecStart=" in planned.stdout
     assert systemd.read_text() == ""
+
+
+def test_a_command_runs_with_the_user_data_and_key_of_the_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "SYSTEM_UNIT_DIR", tmp_path)
+    options = UnitOptions("system", {"ZOHO_WIZARD_HOME": "/srv/50%"}, user="tokens")
+    for unit in serve_units(options, []):
+        (tmp_path / unit.name).write_text(unit.text)
+    command = service.service_command(("list",), is_terminal=False)
+    assert {each.partition("--property=")[2] for each in command} - {""} == {
+        "User=tokens",
+        'Environment="ZOHO_WIZARD_HOME=/srv/50%"',
+        f"LoadCredentialEncrypted={KEY_CREDENTIAL}",
+        "StateDirectory=zoho-wizard",
+        "StateDirectoryMode=0700",
+        "UMask=0077",
+    }
 
 
 @pytest.mark.parametrize("name", ["a\nExecStartPre=/bin/id", "a b", "-", "%u", ""])

@@ -67,7 +67,8 @@ HIDDEN_DIRECTORIES = ("/home", "/root", "/run/user")
 """Directories that ``ProtectHome=yes`` hides from a system unit."""
 
 SERVICE_PROPERTIES = (
-    "User=", "Environment=", "LoadCredentialEncrypted=", "StateDirectory=", "UMask="
+    "User=", "Environment=", "LoadCredentialEncrypted=", "StateDirectory=", "StateDirectoryMode=",
+    "UMask=",
 )  # fmt: skip
 """The lines of the unit that a command needs to find the same data and key."""
 

@@ -28,8 +28,9 @@ SYSTEM_HOME = "/var/lib/zoho-wizard"
 """``ZOHO_WIZARD_HOME`` of the system units, which systemd creates for their user."""
 SYSTEM_VARIABLES = ("ZOHO_WIZARD_PORT", "ZOHO_WIZARD_SIMULATOR_URL", "HTTPS_PROXY", "SSL_CERT_FILE")
 """The settings of the installing user that the system units keep."""
-USER_CREDENTIALS_VERSION = 256
-"""The first version of systemd that decrypts credentials for user units."""
+USER_CREDENTIALS_VERSION = 258
+"""The first version of systemd that decrypts credentials for user units. Older ones don't start a
+unit that names one, even if it doesn't exist."""
 
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9@+=:,./_-]+")
 
