@@ -10,6 +10,7 @@ from support.ports import free_port
 from support.shell import Shell
 
 from wizard.fastpath.cipher import key_to_text, new_key
+from wizard.paths import KEY_CREDENTIAL
 
 
 def all_files(directory: Path) -> set[str]:
@@ -112,8 +113,12 @@ def test_units_of_the_user_are_stopped_and_removed(shell: Shell, shell_harness: 
     units = shell.directory / ".config" / "systemd" / "user"
     units.mkdir(parents=True)
     (units / "zoho-wizard.service").write_text("[Service]\n")
-    assert shell.run("uninstall", "--yes").exit_code == 0
-    assert list(units.iterdir()) == []
+    credential = shell.directory / ".config" / "credstore.encrypted" / KEY_CREDENTIAL
+    credential.parent.mkdir()
+    credential.write_text("encrypted")
+    removed = json.loads(shell.run("uninstall", "--yes", "--json").stdout)
+    assert str(credential) in {each["location"] for each in removed["places"]}
+    assert [*units.iterdir(), *credential.parent.iterdir()] == []
     assert log.read_text() == "--user disable --now zoho-wizard.service\n--user daemon-reload\n"
 
 

@@ -88,6 +88,13 @@ class Manager:
         """A command line of ``systemctl`` for this manager."""
         return ("systemctl", *(("--user",) if self.scope == "user" else ()), *words)
 
+    @property
+    def credential_file(self) -> Path:
+        """Where systemd looks for the encrypted key of the units."""
+        if self.scope == "system":
+            return CREDENTIAL_FILE
+        return self.directory.parents[1] / CREDENTIAL_FILE.parent.name / KEY_CREDENTIAL
+
     def unit_path(self, name: str) -> Path:
         """Where a unit is."""
         return self.directory / name

@@ -12,7 +12,6 @@ from pathlib import Path
 import click
 
 from wizard.cli.commands.service import (
-    CREDENTIAL_FILE,
     SHARED_DIRECTORY,
     SYSUSERS_FILE,
     Manager,
@@ -219,13 +218,14 @@ class _Plan:
         for manager in self._managers:
             for name in manager.installed():
                 yield UninstalledPlace("unit", str(manager.unit_path(name)))
+            if manager.credential_file.exists():
+                yield UninstalledPlace("key", str(manager.credential_file))
         if is_root() and SYSUSERS_FILE.exists():
             yield UninstalledPlace("unit", str(SYSUSERS_FILE))
         if self._user:
             yield UninstalledPlace("user", self._user)
         if is_root():
             for kind, path in (
-                ("key", CREDENTIAL_FILE),
                 ("data", Path(SYSTEM_HOME)),
                 ("runtime", SHARED_DIRECTORY),
             ):
