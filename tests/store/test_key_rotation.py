@@ -193,6 +193,31 @@ def test_a_rotation_that_is_killed_at_any_step_leaves_everything_readable(
     assert {each[2][-1] for each in killed} == {True, False}
 
 
+def test_a_new_key_that_cannot_be_stored_loses_nothing(
+    paths: Paths, store: Store, vault: Vault
+) -> None:
+    add_connections(store)
+    add_grant(store)
+    place, key_file = Path(paths.config_dir), Path(paths.key_file)
+
+    def rotate_in_vain() -> None:
+        with raises_failure("key-not-stored"):
+            rotate(paths, store, vault)
+
+    place.rename(f"{place}.aside")  # nothing is sealed with it
+    rotate_in_vain()
+    Path(f"{place}.aside").rename(place)
+    key_file.rename(f"{key_file}.aside")  # everything is
+    key_file.mkdir()
+    rotate_in_vain()
+    key_file.rmdir()
+    Path(f"{key_file}.aside").rename(key_file)
+    with other_process(paths) as (other, _):
+        assert refresh_token(other) == "1000.refresh"
+    assert rotate(paths, store, vault).completes_earlier
+    assert os.listdir(place) == [key_file.name]
+
+
 def test_a_key_that_was_given_is_refused(store: Store, vault: Vault, tmp_path: Path) -> None:
     given = {"ZOHO_WIZARD_HOME": str(tmp_path), "ZOHO_WIZARD_KEY_FILE": str(tmp_path / "given")}
     with raises_failure("key-given"):

@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import keyring
@@ -11,7 +12,7 @@ import pytest
 from keyring import errors
 from keyring.backend import KeyringBackend
 from keyring.backends import fail, null
-from support.records import NOW, add_connections, raises_failure
+from support.records import CLIENT_ID, NOW, add_connections, raises_failure
 
 from wizard import paths as wizard_paths
 from wizard.errors import WizardError, explain
@@ -64,6 +65,28 @@ class Locked(InMemory):
 class Broken(InMemory):
     def get_password(self, service: str, username: str) -> str | None:
         raise RuntimeError("no such bus")
+
+
+class Refusing(InMemory):
+    """Refuses one operation on the entry of a new key."""
+
+    refused = ""
+
+    def _refuse(self, operation: str, username: str) -> None:
+        if (operation, username.endswith(" (new)")) == (self.refused, True):
+            raise errors.KeyringError("not now")
+
+    def get_password(self, service: str, username: str) -> str | None:
+        self._refuse("get", username)
+        return super().get_password(service, username)
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self._refuse("set", username)
+        super().set_password(service, username, password)
+
+    def delete_password(self, service: str, username: str) -> None:
+        self._refuse("delete", username)
+        super().delete_password(service, username)
 
 
 class Hanging(InMemory):
@@ -235,3 +258,23 @@ def test_a_rotation_replaces_the_key_in_the_keyring(paths: Paths) -> None:
     # Killed while a keyring had deleted the old entry, but not yet written the new one.
     backend.entries = {(service, f"{entry} (new)"): new}
     Store.open(paths, Vault.open(paths), "live").close()
+
+
+@pytest.mark.parametrize("refused", ["get", "set", "delete"])
+def test_a_keyring_that_refuses_a_new_key_loses_nothing(paths: Paths, refused: str) -> None:
+    backend = Refusing()
+    set_keyring_backend(backend)
+    vault = Vault.open(paths)
+    store = Store.open(paths, vault, "live")
+    add_connections(store)
+    before, backend.refused = dict(backend.entries), refused
+    with raises_failure("key-not-stored"):
+        rotate_encryption_key(paths, store, vault, lambda: NOW)
+    backend.refused = ""
+    assert refused == "delete" or backend.entries == before
+    with closing(Store.open(paths, Vault.open(paths), "live")) as newest:
+        assert newest.clients.get(CLIENT_ID).secrets[0].value == "s3cret"
+    completes_earlier = refused == "delete"
+    rotated = rotate_encryption_key(paths, store, vault, lambda: NOW)
+    assert (rotated.completes_earlier, len(backend.entries)) == (completes_earlier, 1)
+    store.close()
