@@ -125,7 +125,8 @@ def test_what_is_not_http_gets_the_security_headers_too(
 
 def test_every_response_has_the_security_headers(app: Flask, visitor: Visitor) -> None:
     accounts = visitor.services.settings.simulator_url
-    opened = (*route_paths(app, "GET"), "/no-such-page", "/callback?state=a&state=b")
+    others = ("/no-such-page", "/clients//new", "/callback?state=a&state=b")
+    opened = (*route_paths(app, "GET"), *others)
     answers = {path: visitor.get(path) for path in opened}
     answers |= {f"POST {path}": visitor.post(path, {}) for path in route_paths(app, "POST")}
     answers["too large"] = visitor.post("/clients", {"credentials": "x" * 70_000})
