@@ -198,6 +198,13 @@ def test_a_connection_that_was_idle_is_tried_before_it_is_used(
     assert [each.client_id for each in store.clients.all()] == [CLIENT_ID]
 
 
+def test_a_connection_is_renamed_even_if_its_token_is_cached(store: Store) -> None:
+    add_connections(store)
+    store.access_tokens.put("crm", b"sealed")
+    store.connections.rename("crm", "sales")
+    assert [store.access_tokens.get(name) for name in ("crm", "sales")] == [None, None]
+
+
 def test_a_server_that_does_not_answer_is_reported_with_the_reason(tmp_path: Path) -> None:
     environment = {
         "ZOHO_WIZARD_HOME": str(tmp_path),

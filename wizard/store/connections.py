@@ -255,6 +255,8 @@ class ConnectionRepository(Repository):
             if authorizations.is_in_progress(c, name):
                 raise fail("rename-during-reauthorization", name=name)
             self.database.defer_foreign_keys(c)
+            if self.database.is_shared:  # it's bound to the name
+                c.execute(delete(schema.access_tokens).where(schema.access_tokens.c.name == name))
             rename_grants(c, self._vault, name, new_name)
             authorizations.rename_attempts(c, self._vault, name, new_name)
             for seal in ROW_SEALS:
