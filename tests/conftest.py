@@ -17,7 +17,6 @@ from support import known_skips
 from support.browser import browser, callback, context, new_context, page, person
 from support.fork_server import close_fork_server
 from support.harness import harness
-from support.known_skips import pytest_addoption
 from support.shell import shell, shell_harness
 from support.storage import database_url, paths, postgresql_url, store, vault
 
@@ -32,7 +31,6 @@ __all__ = [
     "paths",
     "person",
     "postgresql_url",
-    "pytest_addoption",
     "shell",
     "shell_harness",
     "store",
@@ -61,6 +59,14 @@ def _is_usable_memory(place: Path) -> bool:
         return False
     status = os.statvfs(place)
     return status.f_bavail * status.f_frsize > 2**31 and not status.f_flag & os.ST_NOEXEC
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options of these tests."""
+    known_skips.pytest_addoption(parser)
+    parser.addoption(
+        "--kills", type=int, default=25, help="how often a slow test of the shared store kills"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

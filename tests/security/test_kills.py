@@ -155,10 +155,10 @@ def test_a_killed_machine_leaves_a_shared_store_to_the_next(
 @pytest.mark.slow
 @pytest.mark.parametrize("rotation", ["reuse-detection", "off"])
 def test_machines_killed_at_random_leave_the_shared_store_to_the_next(
-    harness: Harness, tmp_path: Path, rotation: str
+    harness: Harness, tmp_path: Path, pytestconfig: pytest.Config, rotation: str
 ) -> None:
     harness.add_connection("crm")
-    chance = random.Random(2026)
-    ends = [(chance.randrange(1, FEWEST_STEPS), chance.random() / 50) for _ in range(25)]
+    chance, kills = random.Random(2026), range(pytestconfig.getoption("kills"))
+    ends = [(chance.randrange(1, FEWEST_STEPS), chance.random() / 50) for _ in kills]
     lives = lives_in_shared_stores(harness, tmp_path, ends)
     assert kill_lives(harness, rotation, lives) == len(ends)

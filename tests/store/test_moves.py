@@ -336,8 +336,12 @@ def test_a_move_that_is_killed_loses_nothing_and_leaves_one_store_active(
 
 @pytest.mark.slow
 def test_a_move_that_is_killed_at_any_step_loses_nothing(
-    tmp_path: Path, postgresql_url: str
+    tmp_path: Path, postgresql_url: str, pytestconfig: pytest.Config
 ) -> None:
-    *killed, there, back = run_killed_moves(tmp_path, postgresql_url)
+    *killed, there, back = run_killed_moves(tmp_path / "first", postgresql_url)
     assert [there.was_killed, back.was_killed] == [False, False]
     assert len(killed) >= 60, "before and after each file and each commit"
+    kills, steps = len(killed), range(1, len(killed) // 2 + 1)
+    while kills < pytestconfig.getoption("kills"):
+        again = run_killed_moves(tmp_path / f"after-{kills}", postgresql_url, *steps)
+        kills += sum(each.was_killed for each in again)
