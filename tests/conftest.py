@@ -65,6 +65,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """The options of these tests."""
     known_skips.pytest_addoption(parser)
     parser.addoption(
+        "--shared-store",
+        action="store_true",
+        help="keep in PostgreSQL what tests would store in SQLite",
+    )
+    parser.addoption(
         "--kills", type=int, default=25, help="how often a slow test of the shared store kills"
     )
 
@@ -81,8 +86,11 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip, with a reason, tests that need a program that isn't installed."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip, with a reason, tests that need a program that isn't installed. With `--shared-store`,
+    leave out those that need a local database."""
+    if config.getoption("shared_store"):
+        items[:] = [each for each in items if not each.get_closest_marker("local_store")]
     for item in items:
         mark = item.get_closest_marker("needs")
         for program in mark.args if mark else ():

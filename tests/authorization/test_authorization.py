@@ -84,6 +84,7 @@ def test_the_authorization_url_requests_offline_access_with_state_and_s256(
     assert "secret" not in begun.url
 
 
+@pytest.mark.local_store
 def test_secrets_of_attempts_are_unique_and_never_stored_in_plain_text(
     harness: Harness,
 ) -> None:
@@ -535,6 +536,7 @@ def small_files(harness: Harness) -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+@pytest.mark.local_store
 def test_a_code_is_not_posted_without_disk_space_for_its_tokens(
     harness: Harness, request: pytest.FixtureRequest
 ) -> None:

@@ -180,6 +180,7 @@ def test_a_destination_that_cannot_be_written_keeps_the_previous_grant(
     assert is_ended(harness, 1)
 
 
+@pytest.mark.local_store
 @pytest.mark.parametrize("step", range(1, STEPS + 2))
 def test_a_kill_at_any_step_leaves_a_working_grant_and_the_swap_continues_later(
     harness: Harness, tmp_path: Path, step: int

@@ -15,8 +15,10 @@ from wizard.vault import Vault
 
 
 @pytest.fixture
-def database_url() -> str:
+def database_url(request: pytest.FixtureRequest) -> str:
     """The URL of the database; empty for SQLite. `either_engine` replaces it."""
+    if request.config.getoption("--shared-store"):
+        return str(request.getfixturevalue("postgresql_url"))
     return ""
 
 

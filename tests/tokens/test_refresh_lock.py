@@ -13,6 +13,8 @@ from support.harness import Harness
 
 from wizard.model import AccessToken
 
+pytestmark = pytest.mark.local_store
+
 PRINT_LOADED_MODULES = """
 import atexit, sys
 from wizard.__main__ import main

@@ -66,6 +66,7 @@ def fill_every_table(harness: Harness, directory: Path) -> None:
     store.grants.set_state("acme", 1, GrantState.REPLACED, failure)
 
 
+@pytest.mark.local_store
 def test_every_row_has_the_new_name_and_every_secret_can_be_read(
     harness: Harness, tmp_path: Path
 ) -> None:
@@ -148,6 +149,7 @@ def test_a_taken_or_invalid_name_changes_nothing(
     assert harness.services.tokens.cached_token(current_grant(harness)) == token
 
 
+@pytest.mark.local_store
 def test_a_damaged_secret_leaves_everything_under_the_old_name(harness: Harness) -> None:
     harness.add_verified_connection()
     reauthorize(harness)

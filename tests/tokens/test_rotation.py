@@ -189,6 +189,7 @@ def small_files(rotating: Harness) -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+@pytest.mark.local_store
 def test_a_rotating_refresh_token_is_not_sent_without_disk_space_for_the_next(
     rotating: Harness, small_files: None
 ) -> None:
@@ -199,6 +200,7 @@ def test_a_rotating_refresh_token_is_not_sent_without_disk_space_for_the_next(
 # --- A lost response -----------------------------------------------------------------------------
 
 
+@pytest.mark.local_store
 def test_a_kill_before_the_commit_is_shown_as_an_unknown_outcome(rotating: Harness) -> None:
     lose_response(rotating)
     diagnosis = rotating.services.diagnosis
@@ -214,6 +216,7 @@ def test_a_kill_before_the_commit_is_shown_as_an_unknown_outcome(rotating: Harne
     assert "no answer was stored" in step.explanation.cause
 
 
+@pytest.mark.local_store
 def test_after_a_kill_the_old_refresh_token_is_sent_once_and_its_rejection_is_a_lost_rotation(
     rotating: Harness,
 ) -> None:
@@ -257,6 +260,7 @@ def test_a_refresh_without_a_response_is_not_repeated_at_once_if_tokens_rotate(
     assert causes(rotating)[0] == ("rotated-token-lost", Confidence.LIKELY)
 
 
+@pytest.mark.local_store
 def test_a_kill_after_the_commit_leaves_no_unknown_outcome(rotating: Harness) -> None:
     rotating.services.tokens.access_token("crm")
     last = "(SELECT max(id) FROM token_requests WHERE kind = 'refresh')"
@@ -275,6 +279,7 @@ def test_a_kill_after_the_commit_leaves_no_unknown_outcome(rotating: Harness) ->
 # --- What is not a lost rotation -----------------------------------------------------------------
 
 
+@pytest.mark.local_store
 def test_without_rotation_a_lost_response_is_requested_again_and_not_the_first_cause(
     harness: Harness,
 ) -> None:
