@@ -165,6 +165,11 @@ def test_a_person_can_correct_a_secret_and_a_second_question_prunes(
     path.write_text("".join(tables) + 'owner = "Ops"\n', "utf-8")
     assert shell.run("apply", str(path), "--yes").exit_code == 0
     assert store.connections.exists("old")
+    failing = connection_table("leads", "new", destinations=[{"profile": "command", "to": "false"}])
+    path.write_text(tables[0] + failing, "utf-8")
+    undelivered = shell.run("apply", str(path), "--yes")
+    assert (undelivered.exit_code, "✓" in undelivered.stderr) == (1, False)
+    path.write_text("".join(tables), "utf-8")
     declined = shell.run_in_terminal(
         "apply", str(path), "--prune", replies=[("Apply this?", "y"), ("Remove 1 connection", "n")]
     )

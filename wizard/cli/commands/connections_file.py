@@ -329,8 +329,9 @@ def _print_report(
             print_results(terminal, items)
         elif not found.has_changes:
             terminal.renderer.print_success(summary(found))
-        else:
-            terminal.renderer.print_success(message("notes", "file-applied"))
+        elif not failed:
+            declined = str(len(found.declined) or "")
+            terminal.renderer.print_success(message("notes", "file-applied", declined=declined))
 
     terminal.emit(report, render)
     _print_failed(terminal, failed)
