@@ -20,7 +20,8 @@ from wizard.access_tokens import (
     AccessDenied,
     AccessTokens,
     NeedsReauthorization,
-    TokenError,
+    StorageError,
+    TemporaryError,
     UsageError,
     WizardNotFound,
 )
@@ -77,6 +78,18 @@ def test_failures_are_exceptions_by_exit_code(tokens: AccessTokens, shell_harnes
     assert any("reauthorize" in each for each in rejected.value.commands)
 
 
+def test_a_wizard_without_its_key_is_a_storage_error(
+    shell: Shell, shell_harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell_harness.add_verified_connection("crm")
+    missing = str(shell.directory / "missing")
+    for name, value in {**shell.environment, "ZOHO_WIZARD_KEY_FILE": missing}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(StorageError) as keyless:
+        AccessTokens(socket_path="", command=shell.command()).token("crm")
+    assert (keyless.value.code, keyless.value.exit_code) == ("key-missing", 5)
+
+
 def test_without_a_wizard_the_error_says_so(tmp_path: Path) -> None:
     nothing = AccessTokens(socket_path=str(tmp_path / "socket"), command=["/no/such/command"])
     with pytest.raises(WizardNotFound) as missing:
@@ -131,7 +144,7 @@ def test_a_rejected_token_is_reported_and_the_request_repeated_once(
     assert shell_harness.services.tokens.access_token("crm").value == second
 
     stub_once(shell_harness, "INVALID_TOKEN")
-    with pytest.raises(TokenError) as limited:  # a token is replaced at most once a minute
+    with pytest.raises(TemporaryError) as limited:  # a token is replaced at most once a minute
         requests.get(url, auth=auth, timeout=10)
     assert limited.value.exit_code == 4
     assert limited.value.retry_at is not None
