@@ -200,7 +200,7 @@ def test_a_connection_that_was_idle_is_tried_before_it_is_used(
 
 def test_a_connection_is_renamed_even_if_its_token_is_cached(store: Store) -> None:
     add_connections(store)
-    store.access_tokens.put("crm", b"sealed")
+    store.access_tokens.put("crm", lambda: b"sealed")
     store.connections.rename("crm", "sales")
     assert [store.access_tokens.get(name) for name in ("crm", "sales")] == [None, None]
 

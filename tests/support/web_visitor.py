@@ -59,13 +59,17 @@ class Visitor:
         return found[1] if found else ""
 
 
+_NOT_COUNTED = ("BEGIN", "COMMIT", "ROLLBACK", "PRAGMA", "SELECT zoho_wizard_store.version")
+
+
 @contextmanager
 def counted() -> Iterator[list[str]]:
-    """The statements that the block executes, without BEGIN, COMMIT and PRAGMA."""
+    """The statements that the block executes, without BEGIN, COMMIT and PRAGMA, or what reads the
+    version of the tables where there is no PRAGMA."""
     statements: list[str] = []
 
     def on_statement(*arguments: Any) -> None:
-        if not arguments[2].startswith(("BEGIN", "COMMIT", "ROLLBACK", "PRAGMA")):
+        if not arguments[2].startswith(_NOT_COUNTED):
             statements.append(arguments[2])
 
     event.listen(Engine, "before_cursor_execute", on_statement)
