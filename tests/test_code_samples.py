@@ -49,7 +49,10 @@ def copied_samples(harness: Harness) -> dict[str, str]:
 @pytest.mark.parametrize(
     "label",
     [
-        pytest.param(each, marks=[pytest.mark.needs(OPTIONAL[each])] if each in OPTIONAL else [])
+        pytest.param(
+            each,
+            marks=[pytest.mark.slow, pytest.mark.needs(OPTIONAL[each])] if each in OPTIONAL else [],
+        )
         for each in INTERPRETERS
     ],
 )

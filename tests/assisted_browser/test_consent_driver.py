@@ -119,6 +119,7 @@ def test_trusting_a_kept_browser_is_left_to_the_user(harness: Harness, page: Pag
     assert seen.user.prompt_reasons == ["sign-in", "one-time-code", "trust"]
 
 
+@pytest.mark.slow
 def test_a_captcha_is_left_to_the_user(assisted_window: AssistedWindow) -> None:
     assisted_window.harness.controls.require_captcha(ANNA)
 
@@ -396,6 +397,7 @@ def test_invisible_buttons_are_not_on_the_page(page: Page) -> None:
     assert [each.name for each in take_snapshot(page).buttons] == ["Reject"]
 
 
+@pytest.mark.slow
 def test_an_image_or_frame_at_the_redirect_uri_is_not_fetched_and_ends_nothing(
     assisted_window: AssistedWindow, other_zoho: Simulator
 ) -> None:

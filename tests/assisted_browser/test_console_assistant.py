@@ -86,6 +86,7 @@ def test_the_user_signs_in_and_presses_create_and_the_assistant_does_the_rest(
     assert parse_credentials(text).client_secret == client.secrets["eu"]
 
 
+@pytest.mark.slow
 def test_values_that_the_user_changed_in_the_form_are_kept(console_user: ConsoleUser) -> None:
     console_user.restore_session()
     pages = ConsolePages(console_user.person)

@@ -156,6 +156,7 @@ def test_after_a_rotation_the_other_machine_needs_the_new_key(shell: Shell, empt
     assert run_on_second(shell, "token", "crm").stdout == token
 
 
+@pytest.mark.slow
 def test_everything_moves_to_the_shared_database_and_back(
     shell_harness: Harness, shell: Shell, empty_url: str
 ) -> None:
@@ -223,6 +224,7 @@ def result(done: CommandResult) -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
+@pytest.mark.slow
 def test_the_machines_are_listed_and_one_is_removed(shell: Shell, two_machines: str) -> None:
     add = ("destination", "add", "crm", "--profile", "dotenv", "--yes", "--to")
     assert run_on_second(shell, *add, str(shell.directory / ".env")).exit_code == 0
@@ -305,6 +307,7 @@ def test_the_next_token_of_a_machine_delivers_what_the_other_one_reauthorized(
     assert not result(shell.run("list", "--json"))["outdated_machines"]
 
 
+@pytest.mark.slow
 def test_of_two_monitors_one_checks_and_the_other_one_takes_over_when_it_is_killed(
     shell: Shell, two_machines: str
 ) -> None:

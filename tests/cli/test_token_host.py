@@ -64,6 +64,7 @@ def test_list_show_check_and_run_ask_the_host(crm: TokenHostMachine) -> None:
         assert (refused["code"], refused["details"]["name"]) == ("key-not-allowed", name)
 
 
+@pytest.mark.slow
 def test_a_rejection_reaches_the_host_and_ends_the_copy(crm: TokenHostMachine) -> None:
     client = crm.client
     first = client.run("token", "crm").stdout
@@ -77,6 +78,7 @@ def test_a_rejection_reaches_the_host_and_ends_the_copy(crm: TokenHostMachine) -
     assert not os.path.exists(locate(client.environment).copied_token("crm"))
 
 
+@pytest.mark.slow
 def test_each_failure_of_ssh_has_its_code(token_host: TokenHostMachine, tmp_path: Path) -> None:
     # In a directory that is too long for a socket, each command connects anew.
     client = token_host.client

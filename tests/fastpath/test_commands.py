@@ -330,6 +330,7 @@ def test_a_stdout_that_cannot_be_written_exits_1(
     os.close(writer)
 
 
+@pytest.mark.slow
 def test_a_stderr_that_cannot_be_written_changes_no_exit_code(shell: Shell) -> None:
     reader, writer = os.pipe()
     os.close(reader)

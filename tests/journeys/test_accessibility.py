@@ -169,6 +169,7 @@ def test_the_page_of_connections_that_stopped_together_is_accessible_on_a_phone(
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+@pytest.mark.slow
 def test_a_preset_can_be_chosen_with_the_keyboard(journey: Journey) -> None:
     journey.open_wizard()
     keyboard = journey.page.keyboard

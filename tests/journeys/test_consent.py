@@ -30,6 +30,7 @@ def test_the_organization_chosen_at_consent_is_in_the_report(
     assert [each.name for each in grant.organizations] == [name]
 
 
+@pytest.mark.slow
 def test_a_user_with_one_organization_is_not_asked_for_it(journey: Journey) -> None:
     journey.open_sign_in_page()
     consent = journey.consent_page(ANNA)
@@ -113,6 +114,7 @@ def test_a_wrong_redirect_uri_is_named_after_back_fixed_in_the_console_and_retri
     assert len(journey.services.store.connections.all()) == 1
 
 
+@pytest.mark.slow
 def test_a_waiting_connection_lists_the_errors_zoho_may_have_shown(journey: Journey) -> None:
     journey.open_sign_in_page()
     page = ConnectionPage(journey.person)

@@ -173,6 +173,7 @@ def test_a_new_secret_is_checked_stored_and_confirmed_by_the_next_refresh(journe
     assert [each.state for each in stored.secrets] == [SecretState.CURRENT]
 
 
+@pytest.mark.slow
 def test_a_wrong_secret_is_refused_not_shown_and_the_old_one_kept(journey: Journey) -> None:
     page = open_client_page(journey)
     client_id = journey.services.store.connections.get(CONNECTION_NAME).client_id

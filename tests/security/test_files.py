@@ -37,6 +37,7 @@ def test_after_using_the_simulator_first_the_live_data_directory_is_private_and_
     assert {str(path): mode for path, mode in modes.items() if mode & 0o077} == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("umask", [0o000], indirect=True)
 @pytest.mark.usefixtures("umask")
 def test_whatever_the_umask_no_command_leaves_a_file_or_a_socket_that_others_can_use(

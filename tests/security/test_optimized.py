@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 FORGED_REQUESTS = """
 import sys
 from pathlib import Path
@@ -71,6 +73,7 @@ callback-repeated
 """
 
 
+@pytest.mark.slow
 def test_every_forged_callback_and_request_is_refused_without_asserts(tmp_path: Path) -> None:
     tests = str(Path(__file__).parent.parent)
     done = subprocess.run(

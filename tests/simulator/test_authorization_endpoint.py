@@ -294,6 +294,7 @@ def test_the_reject_button_redirects_back_with_access_denied(program: OAuthProgr
     assert program.callback.latest_parameters == {"error": "access_denied", "state": "opaque"}
 
 
+@pytest.mark.slow
 def test_a_single_organization_is_not_asked_for(program: OAuthProgram) -> None:
     expect(program.open_authorization_page(ANNA).submit_button).to_have_count(0)
 
@@ -307,6 +308,7 @@ def test_a_choice_of_organizations_binds_the_token_to_the_chosen_one(program: OA
     assert code.permission.organizations == {"crm": "20091000003"}
 
 
+@pytest.mark.slow
 def test_without_an_account_in_the_product_the_only_button_leads_back(
     program: OAuthProgram,
 ) -> None:
@@ -316,6 +318,7 @@ def test_without_an_account_in_the_product_the_only_button_leads_back(
     assert program.callback.latest_parameters == {"error": "no_org", "state": "opaque"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "title"),
     [
@@ -336,10 +339,12 @@ def test_an_error_in_the_request_is_a_page_and_never_redirects(
     assert program.callback.queries == []
 
 
+@pytest.mark.slow
 def test_an_account_elsewhere_sees_that_the_client_is_unknown_there(program: OAuthProgram) -> None:
     expect_heading(program.open_authorization_page(BOB), "Invalid Client")
 
 
+@pytest.mark.slow
 def test_an_account_elsewhere_consents_there_once_the_client_is_enabled(
     program: OAuthProgram,
 ) -> None:
@@ -352,6 +357,7 @@ def test_an_account_elsewhere_consents_there_once_the_client_is_enabled(
     )
 
 
+@pytest.mark.slow
 def test_a_repeated_consent_is_skipped_without_prompt(program: OAuthProgram) -> None:
     program.open_authorization_page(ANNA).accept()
     program.open_authorization_page(prompt="")
@@ -360,6 +366,7 @@ def test_a_repeated_consent_is_skipped_without_prompt(program: OAuthProgram) -> 
     assert not code.issues_refresh_token
 
 
+@pytest.mark.slow
 def test_more_scopes_than_before_need_a_consent_even_without_prompt(program: OAuthProgram) -> None:
     program.open_authorization_page(ANNA).accept()
     expect(
@@ -367,6 +374,7 @@ def test_more_scopes_than_before_need_a_consent_even_without_prompt(program: OAu
     ).to_be_visible()
 
 
+@pytest.mark.slow
 def test_going_back_from_the_callback_shows_the_consent_again_and_it_still_works(
     program: OAuthProgram,
 ) -> None:
@@ -378,12 +386,14 @@ def test_going_back_from_the_callback_shows_the_consent_again_and_it_still_works
     assert first != second
 
 
+@pytest.mark.slow
 def test_the_eleventh_code_in_ten_minutes_is_refused(program: OAuthProgram) -> None:
     program.simulator.controls.change_settings(code_limit=0)
     program.open_authorization_page(ANNA).accept()
     assert program.callback.latest_parameters["error"] == "access_denied"
 
 
+@pytest.mark.slow
 def test_with_the_setting_the_request_limit_is_a_page(program: OAuthProgram) -> None:
     program.simulator.controls.change_settings(code_limit=0, code_limit_response="page")
     consent = program.open_authorization_page(ANNA)
@@ -392,6 +402,7 @@ def test_with_the_setting_the_request_limit_is_a_page(program: OAuthProgram) -> 
     assert program.callback.queries == []
 
 
+@pytest.mark.slow
 def test_an_expired_session_says_so_and_accepts_nothing(program: OAuthProgram) -> None:
     consent = program.open_authorization_page(ANNA)
     program.simulator.world.sessions.by_id.clear()

@@ -312,6 +312,7 @@ def state(person: SimulatedUser, zoho_simulator: Simulator) -> Page:
     return person.page
 
 
+@pytest.mark.slow
 def test_users_are_listed_with_their_passwords(state: Page, zoho_simulator: Simulator) -> None:
     people = state.get_by_role("region", name="Users")
     for each in zoho_simulator.world.users:
@@ -335,6 +336,7 @@ def test_clients_are_listed_without_their_secrets(
     assert client["secrets"]["eu"] not in state.content()
 
 
+@pytest.mark.slow
 def test_the_clock_is_moved_and_reset(
     person: SimulatedUser, state: Page, zoho_simulator: Simulator
 ) -> None:
@@ -346,6 +348,7 @@ def test_the_clock_is_moved_and_reset(
     assert zoho_simulator.clock.offset.total_seconds() == pytest.approx(0, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_a_password_is_changed_through_the_controls(
     person: SimulatedUser, state: Page, zoho_simulator: Simulator
 ) -> None:
@@ -358,6 +361,7 @@ def test_a_password_is_changed_through_the_controls(
     expect(entry).to_contain_text(anna.password)
 
 
+@pytest.mark.slow
 def test_a_fault_is_added_and_removed(
     person: SimulatedUser, state: Page, zoho_simulator: Simulator
 ) -> None:
@@ -412,6 +416,7 @@ def test_the_journal_lists_the_requested_pages_and_no_password(
     expect(journal).not_to_contain_text("hush")
 
 
+@pytest.mark.slow
 def test_a_reset_removes_everything_except_the_users(
     person: SimulatedUser, state: Page, zoho_simulator: Simulator
 ) -> None:

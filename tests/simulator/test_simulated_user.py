@@ -64,6 +64,7 @@ def test_the_counter_rises_when_a_step_is_added(
     assert person.actions == without + 2
 
 
+@pytest.mark.slow
 def test_two_tabs_of_one_user_share_a_counter(page: Page, zoho_simulator: Simulator) -> None:
     counter = ActionCounter()
     for tab in (page, page.context.new_page()):
@@ -73,6 +74,7 @@ def test_two_tabs_of_one_user_share_a_counter(page: Page, zoho_simulator: Simula
     assert counter.actions == 2
 
 
+@pytest.mark.slow
 def test_copied_text_can_be_pasted(person: SimulatedUser, zoho_simulator: Simulator) -> None:
     register(person, zoho_simulator)
     text = ConsolePage(person).copy_id_and_secret()

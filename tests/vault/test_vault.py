@@ -142,6 +142,7 @@ def test_a_given_key_file_is_the_only_one_read(tmp_path: Path) -> None:
     assert os.listdir(paths.config_dir) == []
 
 
+@pytest.mark.slow
 def test_processes_that_start_together_agree_on_one_key_and_one_database(tmp_path: Path) -> None:
     script = (
         "import sys; from wizard import paths; from wizard.store import Store\n"

@@ -119,6 +119,7 @@ def test_a_refused_consent_is_reported_and_can_be_repeated(
     page.wait_until_verified()
 
 
+@pytest.mark.slow
 def test_going_back_at_zoho_shows_the_open_attempt(
     at_the_wizard: SimulatedUser, services: Services, registered: dict[str, Any]
 ) -> None:
