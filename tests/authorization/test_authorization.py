@@ -4,6 +4,7 @@ import base64
 import hashlib
 import resource
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -12,6 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.harness import ANNA, BOB, CARLA, SCOPE, SECOND_ORGANIZATION, Harness, query_parameters
 from support.records import attempts_of
+from support.tokens import wait_for
+from support.web_visitor import counted
 
 from wizard.authorization import MAX_WAITING_ATTEMPTS, CompletedAttempt, StartedAttempt
 from wizard.errors import WizardError
@@ -320,6 +323,19 @@ def test_a_repeated_callback_is_not_exchanged_again(harness: Harness) -> None:
         done = harness.services.authorization.complete(params, cookies(begun))
         assert (done.failure.code if done.failure else None) == expected
         assert done.connection == "crm"
+    assert len(harness.code_exchanges()) == 1
+
+
+def test_of_callbacks_at_once_one_is_exchanged(harness: Harness) -> None:
+    harness.add_connection()
+    begun = harness.services.authorization.begin("crm")
+    callback = harness.give_consent(begun)
+    with ThreadPoolExecutor(4) as tabs, counted() as statements:
+        with harness.services.locks.exchange("crm"):
+            done = tabs.map(lambda _: harness.complete_authorization(begun, callback), range(4))
+            wait_for(lambda: sum("FROM attempts" in each for each in statements) >= 4)
+        codes = sorted(each.failure.code if each.failure else "" for each in done)
+    assert codes == ["", *["callback-repeated"] * 3]
     assert len(harness.code_exchanges()) == 1
 
 

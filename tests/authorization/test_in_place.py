@@ -1,14 +1,18 @@
 """Scopes are added to a refresh token in place, and every wrong turn leaves it as it was."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import requests
 from support.harness import CARLA, SCOPE, Harness, query_parameters
 from support.records import raises_failure
+from support.tokens import wait_for
+from support.web_visitor import counted
 
 from wizard.authorization import CompletedAttempt
 from wizard.authorization.in_place import COOKIE_NAME, StartedAddition
+from wizard.errors import WizardError
 from wizard.model import AttemptState, Grant, GrantState
 
 BOOKS = "ZohoBooks.settings.READ"
@@ -127,6 +131,27 @@ def test_a_success_from_any_page_is_checked_once_and_decided_by_the_next_refresh
         complete(harness, started, SUCCESS)
     harness.advance(minutes=11)
     harness.services.tokens.access_token("crm", force_refresh=True)
+    assert stored_scopes(harness) == (WIDER_SCOPE, WIDER_SCOPE)
+
+
+def test_of_callbacks_at_once_one_counts(harness: Harness, grant: Grant) -> None:
+    started = begin(harness)
+    callback = accept(harness, started)
+    harness.controls.clear_journal()
+
+    def come_back(_: int) -> str:
+        try:
+            return failure_code(complete(harness, started, callback))
+        except WizardError as error:
+            return error.failure.code
+
+    with ThreadPoolExecutor(4) as browsers, counted() as statements:
+        with harness.services.locks.exchange("crm"):
+            coming = browsers.map(come_back, range(4))
+            wait_for(lambda: sum("FROM attempts" in each for each in statements) >= 4)
+        codes = sorted(coming)
+    assert codes == ["", *["callback-repeated"] * 3]
+    assert len(harness.refresh_requests()) == 1
     assert stored_scopes(harness) == (WIDER_SCOPE, WIDER_SCOPE)
 
 
