@@ -60,6 +60,22 @@ def test_an_access_token_is_stored_with_the_key_that_replaced_ours(harness: Harn
     assert cached.value == token.value
 
 
+def test_a_copy_has_the_key_of_the_store_also_in_a_process_with_the_old_one(
+    harness: Harness,
+) -> None:
+    harness.add_verified_connection()
+    token = harness.services.tokens.access_token("crm")
+    with Services.open(harness.services.settings, harness.now) as another:
+        rotate_encryption_key(another.paths, another.store, another.vault, harness.now)
+        another.token_cache.put(token)
+        harness.advance(seconds=45)
+        assert harness.services.token_cache.get("crm"), "confirms the copy"
+        paths, key = another.paths, another.vault.key
+    copy = token_file.read(paths.token_file("crm"))
+    assert token_file.is_confirmed(copy, harness.now().timestamp() + 45)
+    assert token_file.unpack(key, paths.token_owner("crm"), copy).access_token == token.value
+
+
 def test_threads_of_two_machines_at_expiry_make_one_refresh(
     harness: Harness, other: Services
 ) -> None:

@@ -161,12 +161,14 @@ class TokenCache:
 
     def _unpack(self, name: str, content: bytes) -> CachedToken:
         """Raises ValueError."""
-        key = self._vault.find_key(content.partition(b"\n")[2])
-        return token_file.unpack(key, self._paths.token_owner(name), content)
+        return token_file.unpack(self._key_of(content), self._paths.token_owner(name), content)
 
-    def _pack(self, name: str, cached: CachedToken, confirmed_at: int = 0) -> bytes:
-        owner = self._paths.token_owner(name)
-        return token_file.pack(self._vault.key, owner, cached, confirmed_at)
+    def _key_of(self, content: bytes) -> bytes:
+        """The key that sealed the content of a file."""
+        return self._vault.find_key(content.partition(b"\n")[2])
+
+    def _pack(self, name: str, cached: CachedToken) -> bytes:
+        return token_file.pack(self._vault.key, self._paths.token_owner(name), cached)
 
     def _store(self, name: str, cached: CachedToken) -> None:
         path = self._paths.token_file(name)
@@ -221,8 +223,10 @@ class SharedTokenCache(TokenCache):
                 return
         ahead = int(self._database.clock_offset.total_seconds())
         local = cached.shifted(-ahead)
+        # With the key of the store, which this process may not have met yet.
+        copy = token_file.pack(self._key_of(content), self._paths.token_owner(name), local, at)
         with suppress(OSError):
-            files.replace(path, self._pack(name, local, at), is_durable=False)
+            files.replace(path, copy, is_durable=False)
         if self._shared.get(name) != content:  # removed or replaced meanwhile
             super().remove(name)
 
