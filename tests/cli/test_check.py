@@ -88,6 +88,7 @@ def test_rate_limited_checks_are_waited_for_on_request(
     open_ = shell.run("check")
     assert open_.exit_code == 4
     assert "7 connections can’t be checked yet" in open_.stderr
+    assert f"7 of {len(NAMES)} connections couldn’t be checked." in open_.stderr
     assert open_.stdout.count("Rate-limited until") == 7
     waiting = shell.start("check", "--wait", "15m", "--json")
     shell.simulator.controls.advance(600)

@@ -232,12 +232,16 @@ def _render_results(
 
 
 def _failing(counted: Sequence[CheckResult], statuses: Mapping[str, ConnectionStatus]) -> str:
-    """How many of the connections don't work, in words."""
-    failing = [each for each in counted if not each.is_working]
+    """How many of the connections don't work, in words; if it's unknown, how many weren't
+    checked."""
+    pending, total = sum(each.is_pending for each in counted), str(len(counted))
+    failing = [each for each in counted if not (each.is_working or each.is_pending)]
+    if not failing:
+        return message("notes", "some-unchecked", count=str(pending), total=total)
     rejected = ConnectionState.NEEDS_REAUTHORIZATION
     is_rejected = all(statuses[each.name].state is rejected for each in failing)
     code = "some-need-reauthorization" if is_rejected else "some-fail"
-    return message("notes", code, count=str(len(failing)), total=str(len(counted)))
+    return message("notes", code, count=str(len(failing)), total=total)
 
 
 def _to_outcome(terminal: Terminal, result: CheckResult) -> VerificationOutcome:
