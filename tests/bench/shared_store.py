@@ -13,6 +13,7 @@ from bench.expiry import PROCESSES, UPSTREAM_SECONDS, time_concurrent_requests
 from bench.installation import Installation, expire_access_token
 from bench.many_connections import MANY, VISITS, BenchServer
 from bench.measurements import Cost, Measurement, format_ms, median_costs, process_run, ratio
+from wizard.local_api import LocalApi
 
 MACHINES = 4
 LIST_ROUNDS = 5
@@ -59,10 +60,15 @@ def measure_tokens(
         on_postgresql()
 
     psycopg = process_run([installation.python, "-c", select], environment)
+    with LocalApi(shared.services, None):
+        served = median_costs({"confirm": confirm})["confirm"]
     seen = median_costs({"confirm": confirm, "psycopg": psycopg})
     against = "Python, psycopg, connect, `SELECT 1`,"
     yield _compared(
         "`token NAME` that asks PostgreSQL", seen["confirm"], against, seen["psycopg"], "≤ 1.5"
+    )
+    yield _compared(
+        "`token NAME` that asks a service", served, "PostgreSQL", seen["confirm"], "≤ 0.5"
     )
 
 
