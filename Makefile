@@ -85,7 +85,7 @@ lock: $(VENV)/build ## update requirements/ to the newest versions, with hashes
 	$(COMPILE) --group lint --constraint requirements/install.txt --constraint requirements/test.txt --output-file requirements/lint.txt
 	$(COMPILE) --group docs --constraint requirements/install.txt --constraint requirements/test.txt --constraint requirements/lint.txt --output-file requirements/docs.txt
 	for name in zoho-sdk zoho-sdk-7 zoho-sdk-6 zoho-sdk-2-1 requests-oauthlib zoho-crm-connector \
-	  zoho-analytics-connector zohopy zoho-crm-mcp-server django-allauth airbyte-source-zoho-crm rclone kubectl; do \
+	  zoho-analytics-connector zohopy mcp-servers django-allauth airbyte-source-zoho-crm rclone kubectl; do \
 	  $(COMPILE) --group $$name --output-file requirements/third-party/$$name.txt || exit 1; done
 	for folder in requirements/third-party/*/; do \
 	  npm update --package-lock-only --omit-lockfile-registry-resolved --prefix $$folder || exit 1; done

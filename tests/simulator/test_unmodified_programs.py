@@ -247,16 +247,43 @@ def test_django_allauth_signs_people_in(real_names: Harness) -> None:
     assert found == {"to": "/done/", "users": [UMA]}
 
 
-def test_an_mcp_server_searches_and_is_refused_where_it_omits_fields(real_names: Harness) -> None:
-    target = real_names.directory / "mcp.json"
-    own = {"ZOHO_ACCOUNTS_URL": "{token_endpoint}", "ZOHO_API_DOMAIN": "{api_domain}"}
-    deliver(real_names, "mcp", target, field_values=own)
+def ask_mcp_server(harness: Harness, command: str, calls: Any, **own: str) -> Any:
+    """Call tools of an MCP server with the delivered environment and the user's `own` fields."""
+    target = harness.directory / "mcp.json"
+    deliver(harness, "mcp", target, field_values=own)
     environment = json.loads(target.read_text())["mcpServers"]["crm"]["env"]
-    found, listed = run_python(real_names, "zoho-crm-mcp-server", "mcp_client.py", **environment)
+    words = (command, json.dumps(calls))
+    return run_python(harness, "mcp-servers", "mcp_client.py", *words, **environment)
+
+
+def test_zoho_crm_mcp_server_searches_and_is_refused_where_it_omits_fields(
+    real_names: Harness,
+) -> None:
+    search = {"module": "Leads", "criteria": "(Last_Name:equals:Lovelace)"}
+    found, listed = ask_mcp_server(
+        real_names,
+        "zoho-crm-mcp",
+        [("search_records", search), ("get_leads", {})],
+        ZOHO_ACCOUNTS_URL="{token_endpoint}",
+        ZOHO_API_DOMAIN="{api_domain}",
+    )
     assert "Analytical Engines" in found
     assert "400 Client Error" in listed
     last = real_names.controls.journal()[-1]
     assert (last["path"], last["outcome"]) == ("/crm/v6/Leads", "REQUIRED_PARAM_MISSING")
+
+
+def test_zoho_books_mcp_lists_items(real_names: Harness) -> None:
+    [organization] = real_names.simulator.world.users.get(ANNA).organizations_in("books")
+    [found] = ask_mcp_server(
+        real_names,
+        "zoho-books-mcp --stdio",
+        [("list_items", {})],
+        ZOHO_AUTH_BASE_URL="{accounts_server}/oauth/v2",
+        ZOHO_API_BASE_URL="{api_domain}/books/v3",
+        ZOHO_ORGANIZATION_ID=organization.organization_id,
+    )
+    assert "Brass gear" in found
 
 
 @pytest.mark.needs("npm")

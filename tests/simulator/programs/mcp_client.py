@@ -1,6 +1,7 @@
-"""A user's program: zoho-crm-mcp-server, asked by an MCP client over stdin and stdout.
+"""A user's program: an unmodified MCP server, asked by an MCP client over stdin and stdout.
 
-Prints what two of its tools return: a search, and a list without `fields`.
+Arguments: the server's command, and a JSON list of tools with their arguments. Prints what each
+tool returned.
 """
 
 import asyncio
@@ -12,18 +13,18 @@ from pathlib import Path
 from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
-SEARCH = {"module": "Leads", "criteria": "(Last_Name:equals:Lovelace)"}
+command, calls = sys.argv[1], json.loads(sys.argv[2])
 
 
 async def ask() -> None:
+    program, *options = command.split()
     server = StdioServerParameters(
-        command=str(Path(sys.executable).with_name("zoho-crm-mcp")), env=dict(os.environ)
+        command=str(Path(sys.executable).with_name(program)), args=options, env=dict(os.environ)
     )
     async with stdio_client(server) as streams, ClientSession(*streams) as session:
         await session.initialize()
-        found = await session.call_tool("search_records", SEARCH)
-        listed = await session.call_tool("get_leads", {})
-        json.dump([found.content[0].text, listed.content[0].text], sys.stdout)
+        answers = [await session.call_tool(name, arguments) for name, arguments in calls]
+        json.dump([each.content[0].text for each in answers], sys.stdout)
 
 
 asyncio.run(ask())
