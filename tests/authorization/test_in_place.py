@@ -300,7 +300,6 @@ def test_a_grant_that_was_replaced_meanwhile_is_left_alone(harness: Harness, gra
 @pytest.mark.parametrize(
     ("answer", "code"),
     [
-        ({"body": {"error": "invalid_client"}, "status": 400}, "in-place-client"),
         ({"body": {"error": "invalid_code"}, "status": 400}, "in-place-refused"),
         ({"body": {"error": "something_new"}}, "in-place-refused"),
         ({"body": {"ok": True}}, "in-place-refused"),
@@ -314,6 +313,19 @@ def test_without_an_enhancement_token_nothing_begins(
     harness.controls.stub_response("POST", path, host="accounts", **answer)
     with raises_failure(code):
         begin(harness)
+    assert stored_scopes(harness) == ({*SCOPE}, {*SCOPE})
+    assert not harness.services.store.attempts.open()
+
+
+def test_a_client_of_a_type_without_in_place_is_offered_the_usual_way(harness: Harness) -> None:
+    harness.add_connection(client=harness.register_client(kind="mobile-based"))
+    done = harness.authorize("crm")
+    assert done.generation is not None
+    harness.verify("crm", done.generation)
+    with raises_failure("in-place-client") as refused:
+        begin(harness)
+    (usual,) = explain(refused.value.failure).next_steps
+    assert f"connect crm --add --scope {BOOKS}" in usual.command
     assert stored_scopes(harness) == ({*SCOPE}, {*SCOPE})
     assert not harness.services.store.attempts.open()
 
