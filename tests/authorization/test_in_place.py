@@ -12,7 +12,7 @@ from support.web_visitor import counted
 
 from wizard.authorization import CompletedAttempt
 from wizard.authorization.in_place import COOKIE_NAME, StartedAddition
-from wizard.errors import WizardError
+from wizard.errors import WizardError, explain
 from wizard.model import AttemptState, Grant, GrantState
 
 BOOKS = "ZohoBooks.settings.READ"
