@@ -61,7 +61,7 @@ docs: $(VENV)/docs ## build the documentation into build/docs/
 	$(BIN)/python -m sphinx --fail-on-warning --quiet docs build/docs
 	@echo "Open build/docs/index.html"
 
-bench: $(VENV)/browser ## measure what users wait for, as ratios; takes about four minutes
+bench: $(VENV)/browser ## measure what users wait for, as ratios; takes about eight minutes
 	@PYTHONPATH=tests $(BIN)/python -m bench
 
 sabotage: $(VENV)/browser ## remove one defense after the other; the tests must notice each

@@ -69,8 +69,7 @@ def _elapsed(command: list[str], environment: dict[str, str]) -> float:
 
 
 def time_concurrent_requests(settings: Sequence[Settings]) -> float:
-    """Seconds from the first process past the barrier to the last token; the processes take
-    `settings` in turn."""
+    """Seconds that the process which waited longest did; the processes take `settings` in turn."""
     context = forkserver_context()
     barrier, answers = context.Barrier(PROCESSES), context.SimpleQueue()
     started = [
@@ -84,7 +83,7 @@ def time_concurrent_requests(settings: Sequence[Settings]) -> float:
         process.join(PROCESS_START_TIMEOUT_SECONDS)
     tokens, begun, ended = zip(*seen, strict=True)
     assert len(set(tokens)) == 1
-    return float(max(ended) - min(begun))
+    return float(max(end - start for start, end in zip(begun, ended, strict=True)))
 
 
 def _request_token(settings: Settings, barrier: Any, answers: Any) -> None:

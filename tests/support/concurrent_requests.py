@@ -25,6 +25,7 @@ from wizard.simulator.settings import FileClock
 PRELOADED = (
     "support.concurrent_requests",
     "authlib.integrations.requests_client",
+    "filelock",
     "sqlalchemy.dialects.sqlite",
     "wizard.store.postgresql",
     "wizard.tokens.service",
