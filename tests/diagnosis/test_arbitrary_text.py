@@ -29,8 +29,8 @@ def reader() -> PasteReader:
     return Services.open(settings_for(directory, "http://127.0.0.1:9")).reader
 
 
-def read(text: str, timeout_seconds: float = READ_TIMEOUT_SECONDS) -> DiagnosisResult | None:
-    """Return the diagnosis of a text, or None if it is empty; takes less than `timeout_seconds`."""
+def read(text: str) -> DiagnosisResult | None:
+    """Return the diagnosis of a text, or None if it is empty; takes less than a second."""
     for tries_left in (2, 1, 0):
         began = time.process_time()
         try:
@@ -39,9 +39,9 @@ def read(text: str, timeout_seconds: float = READ_TIMEOUT_SECONDS) -> DiagnosisR
             if error.failure.code != "nothing-pasted":
                 raise
             return None
-        if time.process_time() - began < timeout_seconds:
+        if time.process_time() - began < READ_TIMEOUT_SECONDS:
             return reading
-        assert tries_left, f"three runs took {timeout_seconds} seconds each"
+        assert tries_left, f"three runs took {READ_TIMEOUT_SECONDS} seconds each"
     return None
 
 
