@@ -84,3 +84,9 @@ def parse_iso(text: str) -> datetime:
     if at.tzinfo is None:
         raise ValueError("a time without a zone")
     return at
+
+
+def is_storable(at: datetime) -> bool:
+    """Whether the wizard may have stored this time in UTC. Near the end of the calendar, another
+    time zone may have no such year."""
+    return 1970 <= at.year < 9999

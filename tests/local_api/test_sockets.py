@@ -10,8 +10,9 @@ import subprocess
 import sys
 import threading
 import traceback
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from subprocess import PIPE
@@ -196,19 +197,25 @@ def test_connections_beyond_the_limit_are_closed(own: SocketClient) -> None:
         each.close()
 
 
+@contextmanager
+def held_connections(shared: SocketClient, uid: int, count: int) -> Iterator[str]:
+    """User `uid` opens `count` connections and keeps what isn't closed; yields how many were."""
+    arguments = [str(shared.path), *map(str, (count, uid, MAX_CONNECTIONS_PER_USER))]
+    command = [sys.executable, "-c", HOLD, *arguments]
+    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        yield holder.stdout.readline()
+        holder.communicate("go\n")
+
+
 @pytest.mark.parametrize("uid", FOREIGN_USERS)
 def test_a_user_at_their_connection_limit_blocks_no_other_user(
     shared: SocketClient, harness: Harness, uid: int
 ) -> None:
     allow(harness, ME)
-    most = MAX_CONNECTIONS_PER_USER
-    arguments = [str(shared.path), *map(str, (most + 4, uid, most))]
-    holding = [sys.executable, "-c", HOLD, *arguments]
-    with subprocess.Popen(holding, stdin=PIPE, stdout=PIPE, text=True) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "4 were closed\n"
+    with held_connections(shared, uid, MAX_CONNECTIONS_PER_USER + 4) as said:
+        assert said == "4 were closed\n"
         assert shared.request("/token/crm")[0] == 200
-        holder.communicate("go\n")
 
 
 @pytest.mark.parametrize("uid", FOREIGN_USERS)
@@ -219,14 +226,8 @@ def test_users_without_access_leave_places_for_those_with_access(
     most = MAX_CONNECTIONS_PER_USER
     with ExitStack() as stack:
         for number in range(MAX_CONNECTIONS_WITHOUT_ACCESS // most):
-            arguments = [str(shared.path), *map(str, (most, 60_000 + number, most))]
-            command = [sys.executable, "-c", HOLD, *arguments]
-            holder = stack.enter_context(
-                subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True)
-            )
-            stack.callback(holder.communicate, "go\n")
-            assert holder.stdout is not None
-            assert holder.stdout.readline() == "0 were closed\n"
+            said = stack.enter_context(held_connections(shared, 60_000 + number, most))
+            assert said == "0 were closed\n"
         with pytest.raises(subprocess.CalledProcessError):
             shared.request_as(61_000, "/token/crm")
         assert shared.request_as(uid, "/token/crm")[0] == 200

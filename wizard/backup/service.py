@@ -33,7 +33,7 @@ from wizard.store import (
     Store,
     StoreContents,
 )
-from wizard.timefmt import format_date, format_iso, parse_iso
+from wizard.timefmt import format_date, format_iso, is_storable, parse_iso
 from wizard.tokens.cached_tokens import ConnectionLocks, TokenCache
 from wizard.vault.passphrase import BACKUP, check_new_passphrase
 from wizard.zoho import Zoho
@@ -170,7 +170,7 @@ def _value(hint: Any, value: Any) -> Any:
         return _row(hint, value)
     if hint is datetime:
         at = parse_iso(value).astimezone(UTC)
-        if not 1970 <= at.year < 9999:  # elsewhere, another time zone may have no such year
+        if not is_storable(at):
             raise ValueError("a time is out of range")
         return at
     if hint is int and not 0 <= _checked(int, value) <= _MAX_NUMBER:

@@ -426,8 +426,9 @@ def determine_next_action(
 
 def _is_new_consent(step: NextAction | None) -> bool:
     """Whether it is a consent that can start now, and didn't fail before."""
-    is_consent = step is not None and step.action is Action.CONSENT
-    return is_consent and not (step and step.item and step.item.failure)
+    if step is None or step.action is not Action.CONSENT:
+        return False
+    return step.item is None or step.item.failure is None
 
 
 def _is_expected_account(undecided: ReauthorizationItem) -> bool:

@@ -54,7 +54,7 @@ from wizard.model import (
     StepEvidence,
     StepState,
 )
-from wizard.timefmt import format_iso, parse_iso
+from wizard.timefmt import format_iso, is_storable, parse_iso
 
 Value = TypeVar("Value")
 
@@ -103,7 +103,7 @@ class UtcDateTime(_TextValue[datetime]):
 
     def read(self, value: str) -> datetime:
         at = parse_iso(value)
-        if not 1970 <= at.year < 9999:  # in another time zone, it may have no year
+        if not is_storable(at):
             raise ValueError("not a time of the wizard")
         return at
 

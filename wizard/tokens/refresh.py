@@ -318,7 +318,8 @@ class TokenRefresher:
                     self._sleep,
                 )
             except WizardError as error:
-                is_away = error.failure.code in codes_with("database_unreachable")  # long enough
+                # `store_surely` has waited for long enough.
+                is_away = error.failure.code in codes_with("database_unreachable")
                 if not tries_left or is_away or isinstance(error, Conflict):
                     details = {"name": grant.connection, "reason": explain(error.failure).title}
                     raise WizardError(Failure("rotation-not-stored", details=details)) from error
