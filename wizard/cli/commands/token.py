@@ -131,8 +131,9 @@ def token(
     Examples:
       zoho-wizard token crm
         1000.41d9…a7
-      printf 'Authorization: Zoho-oauthtoken %s' "$(zoho-wizard token crm)" |
-          curl -H @- https://www.zohoapis.eu/crm/v8/org
+      token=$(zoho-wizard token crm) &&
+          printf 'Authorization: Zoho-oauthtoken %s' "$token" |
+          curl -sSfH @- https://www.zohoapis.eu/crm/v8/org
       zoho-wizard token crm --json --min-ttl 15m
     """
     if host_of(terminal):  # which knows the only connection of this machine's key
