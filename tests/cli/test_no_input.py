@@ -1,6 +1,7 @@
 """Commands that need a person, where nobody can be asked: they end at once and store nothing."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 import pytest
 from support.harness import ANNA, Harness
 from support.reauthorization import add_verified_connection, item_states
-from support.shell import Shell
+from support.shell import PROCESS_TIMEOUT_SECONDS, Shell
 
 from wizard.cli.flows.serving import stop_signals
 from wizard.cli.terminal import interruptible
@@ -113,6 +114,36 @@ def test_a_signal_just_before_a_prompt_interrupts_it() -> None:
         with pytest.raises(KeyboardInterrupt), interruptible():
             pytest.fail("the prompt would wait, although the command was told to stop")
         assert signal.getsignal(signal.SIGTERM) not in (signal.SIG_DFL, signal.default_int_handler)
+
+
+def test_a_signal_that_does_not_wake_the_read_of_a_prompt_ends_it() -> None:
+    """The state of a signal that comes between the last step of Python and the read."""
+    read_fd, write_fd = os.pipe()
+    late = threading.Timer(PROCESS_TIMEOUT_SECONDS, os.write, (write_fd, b"an answer"))
+    late.start()
+    begins = threading.Event()
+
+    def signal_to_another_thread() -> None:
+        begins.wait()
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+    def read_answer() -> bytes:
+        with interruptible():
+            begins.set()
+            return os.read(read_fd, 1)
+
+    sending = threading.Thread(target=signal_to_another_thread)
+    sending.start()
+    with stop_signals() as stop_event:
+        with pytest.raises(KeyboardInterrupt):
+            read_answer()
+        assert not stop_event.is_set()
+        assert late.is_alive(), "nobody has answered"
+    late.cancel()
+    for each in (sending, late):
+        each.join()
+    os.close(read_fd)
+    os.close(write_fd)
 
 
 def test_a_signal_at_any_moment_of_a_wait_ends_it() -> None:

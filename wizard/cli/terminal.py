@@ -12,6 +12,7 @@ import select
 import signal
 import socket
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -244,6 +245,9 @@ def _is_stdin_empty() -> bool:
     return bool(select.select([buffer], [], [], 0)[0]) and not buffer.peek(1)
 
 
+REPEAT_INTERVAL_SECONDS = 0.05
+
+
 class StopEvent:
     """An event that a signal handler sets while the same thread waits for it.
 
@@ -303,14 +307,56 @@ def interruptible() -> Iterator[None]:
     One that came just before the prompt interrupts it, too: nobody may ever answer.
     """
     handled = [each for each in stop_signal_numbers() if callable(signal.getsignal(each))]
-    previous = {each: signal.signal(each, signal.default_int_handler) for each in handled}
+    interruption = _Interruption()
+    previous = {each: signal.signal(each, interruption) for each in handled}
     try:
         if any(isinstance(each, StopHandler) and each.event.is_set() for each in previous.values()):
             raise KeyboardInterrupt
-        yield
+        with interruption.repeated():
+            yield
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+class _Interruption:
+    """A signal handler that raises KeyboardInterrupt once."""
+
+    def __init__(self) -> None:
+        self._is_raised = False
+
+    def __call__(self, _signal: int, _frame: FrameType | None) -> None:
+        if not self._is_raised:
+            self._is_raised = True
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def repeated(self) -> Iterator[None]:
+        """Repeat each signal to this thread until the handler was called: Python calls it only
+        between two steps, so one that comes just before a read begins wouldn't end the read."""
+        if sys.platform == "win32":
+            yield
+            return
+        thread_id, ended = threading.get_ident(), threading.Event()
+        receiver, sender = socket.socketpair()
+        sender.setblocking(False)
+
+        def repeat() -> None:
+            for number in receiver.recv(1):
+                while not (ended.wait(REPEAT_INTERVAL_SECONDS) or self._is_raised):
+                    signal.pthread_kill(thread_id, number)
+
+        repeating = threading.Thread(target=repeat, daemon=True)
+        woken = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+        repeating.start()
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(woken)
+            ended.set()
+            sender.close()
+            repeating.join()
+            receiver.close()
 
 
 def stop_signal_numbers() -> tuple[int, ...]:
