@@ -34,7 +34,7 @@ from support.local_api import (
 from support.tokens import wait_for
 
 from wizard.errors import WizardError
-from wizard.local_api import LocalApi, request_browser_link, request_shared_socket
+from wizard.local_api import SOCKET_NAME, LocalApi, request_browser_link, request_shared_socket
 from wizard.local_api.hand_outs import HandOuts
 from wizard.local_api.request_handler import (
     MAX_CONNECTIONS,
@@ -488,6 +488,25 @@ def test_another_user_who_can_reach_the_private_socket_is_refused(
         harness.services.paths.data_dir = kept
     assert status == 403
     assert "different user" in said
+
+
+def test_a_directory_in_place_of_a_socket_is_named_and_left_alone(
+    harness: Harness, tmp_path: Path
+) -> None:
+    owned = Path(harness.services.paths.socket)
+    chosen = tmp_path / "shared" / SOCKET_NAME
+    chosen.mkdir(parents=True)
+    with LocalApi(harness.services, None, chosen.parent) as serving:
+        with pytest.raises(WizardError) as caught:
+            serving.open_shared_socket()
+        assert caught.value.failure.code == "socket-unusable"
+        assert caught.value.failure.details == {"path": str(chosen), "reason": "Is a directory"}
+    owned.mkdir()
+    with pytest.raises(WizardError) as caught, LocalApi(harness.services, None):
+        pass
+    assert caught.value.failure.details == {"path": str(owned), "reason": "Is a directory"}
+    left = {each.name for each in (*owned.parent.iterdir(), *chosen.parent.iterdir())}
+    assert f"{SOCKET_NAME}.new" not in left
 
 
 def unsafe_directory_reason(local_api: LocalApi) -> str:

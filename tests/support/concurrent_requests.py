@@ -75,12 +75,15 @@ def run_workload(workload: Workload, forces_refresh: bool, results: Any) -> None
 
 def run_storm(workload: Workload, threads: int, results: Any) -> None:
     """In a process of its own: at each tick, request every connection's token in `threads` threads
-    at once. Send the tokens, and the longest wait in seconds."""
+    at once. Send for each its name, the token or the code of a failure, and the wait in seconds."""
     settings, clock = settings_for(workload.directory, workload.url), FileClock(workload.clock_file)
 
     def request(name: str) -> tuple[str, str, float]:
         begun = time.monotonic()
-        token = services.tokens.access_token(name).value
+        try:
+            token = services.tokens.access_token(name).value
+        except WizardError as error:
+            token = error.failure.code
         return name, token, time.monotonic() - begun
 
     with (

@@ -253,6 +253,8 @@ def _preload() -> None:
         os.environ |= {"HOME": home, "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring"}
         for words in WARMING_COMMANDS:
             cli.main(words)
+    # Whoever starts the tests may ignore it, as `nohup` does; the commands are to end by it.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     # Nothing waits for the children, so let the system reap them.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     gc.freeze()

@@ -111,15 +111,17 @@ class LocalApi:
 
         The caller must be the only server of this data directory, since stale sockets are replaced.
         Where no file can be made, a socket is missing, and the pages work. Raises
-        ``shared-directory-unsafe`` or ``shared-directory-in-use`` for a directory that was chosen.
+        ``socket-unusable`` if something else is in the way of the owner's socket. For a directory
+        that was chosen, raises as `open_shared_socket` does.
         """
         if has_unix_sockets():
             try:
                 self._listen(Path(self._services.paths.socket), 0o600, is_shared=False)
-            except OSError as error:
-                if error.errno not in (errno.EROFS, errno.ENOSPC, errno.EDQUOT):
+            except WizardError as error:
+                if not error.failure.temporary:
                     raise
-                log.warning("the owner's socket can't be served: %s", error.strerror)
+                reason = error.failure.details["reason"]
+                log.warning("the owner's socket can't be served: %s", reason)
             try:
                 if self._inherited is not None:
                     path = self._directory / SOCKET_NAME
@@ -150,7 +152,8 @@ class LocalApi:
     def open_shared_socket(self) -> Path:
         """Serve the shared socket too, from now on; return its path.
 
-        Raises ``users-unknown-here``, ``shared-directory-unsafe`` or ``shared-directory-in-use``.
+        Raises ``users-unknown-here``, ``shared-directory-unsafe``, ``shared-directory-in-use`` or
+        ``socket-unusable``.
         """
         if not HAS_PEER_CREDENTIALS:
             raise fail("users-unknown-here")
@@ -184,7 +187,14 @@ class LocalApi:
             self.open_shared_socket,
             is_shared,
         )
-        server = SocketServer(path, context, mode, inherited)
+        try:
+            server = SocketServer(path, context, mode, inherited)
+        except OSError as error:
+            # A full disk may have space again; a directory in place of the socket stays there.
+            is_temporary = error.errno in (errno.EROFS, errno.ENOSPC, errno.EDQUOT)
+            details = {"path": str(path), "reason": os.strerror(error.errno or 0)}
+            failure = Failure("socket-unusable", temporary=is_temporary, details=details)
+            raise WizardError(failure) from error
         self._servers[path] = server
         threading.Thread(
             target=server.serve_forever, args=(0.1,), name=f"local-api {path}", daemon=True

@@ -114,6 +114,7 @@ class SocketServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         mode: int,
         inherited: socket.socket | None = None,
     ) -> None:
+        """Raises OSError if the socket can't be put at `path`."""
         self.path = path
         self.context = context
         self.last_refusals: dict[tuple[str, int], datetime] = {}
@@ -130,9 +131,14 @@ class SocketServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         fresh.unlink(missing_ok=True)
         with socket_address(fresh) as address:
             super().__init__(address, RequestHandler)
-        fresh.chmod(mode)
-        self._made = _identity(fresh)
-        fresh.rename(path)
+        try:
+            fresh.chmod(mode)
+            self._made = _identity(fresh)
+            fresh.rename(path)
+        except OSError:
+            self.server_close()
+            fresh.unlink(missing_ok=True)
+            raise
 
     def remove(self) -> None:
         """Close the socket and remove its file, unless the file is another server's by now."""

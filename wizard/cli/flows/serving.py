@@ -88,7 +88,7 @@ def running_server(
     """Serve the pages and the sockets while the context lasts.
 
     `directory` is that of the shared socket. Raises ``already-served``, ``port-in-use``,
-    ``shared-directory-unsafe`` or ``shared-directory-in-use``.
+    ``socket-unusable``, ``shared-directory-unsafe`` or ``shared-directory-in-use``.
     """
     with _alone(services):
         _note_address(services)
