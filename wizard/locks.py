@@ -1,10 +1,12 @@
 """Exclusive locks of the operating system, each on a file. They end with their process.
 
-Imports ``os`` only: ``zoho-wizard token NAME`` acquires the refresh lock with `try_acquire` before
-it imports anything expensive. `hold_lock` in the same process then continues to hold it.
+Imports only ``os`` and ``time``: ``zoho-wizard token NAME`` acquires the refresh lock with
+`try_acquire` before it imports anything expensive. `hold_lock` in the same process then continues
+to hold it.
 """
 
 import os
+import time
 
 TYPE_CHECKING = False  # the module `typing` itself is expensive
 if TYPE_CHECKING:
@@ -16,7 +18,19 @@ if TYPE_CHECKING:
     from wizard.errors import WizardError
 
 _LOCK_FILE_MODE = 0o600
+_MIN_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 0.05, 0.5
 _acquired_descriptors: dict[str, int] = {}
+
+
+def pause_seconds(waited_seconds: float) -> float:
+    """How long to wait before a lock is tried again: a tenth of the time waited so far, within
+    limits. So hundreds of waiting programs leave the processor to the one that they wait for."""
+    return min(max(waited_seconds / 10, _MIN_PAUSE_SECONDS), _MAX_PAUSE_SECONDS)
+
+
+def pause(since: float) -> None:
+    """Wait before a lock is tried again. `since`: when waiting began, by the monotonic clock."""
+    time.sleep(pause_seconds(time.monotonic() - since))
 
 
 def try_acquire(path: str) -> bool:
@@ -76,15 +90,16 @@ class ExclusiveLock:
     def __enter__(self) -> None:
         if self._path in _acquired_descriptors:
             return
-        from filelock import FileLock, Timeout
+        from filelock import FileLock
 
-        lock = FileLock(
-            self._path, timeout=self._timeout_seconds, mode=_LOCK_FILE_MODE, thread_local=False
-        )
+        lock = FileLock(self._path, mode=_LOCK_FILE_MODE, thread_local=False)
+        begun = time.monotonic()
         try:
-            lock.acquire(cancel_check=self._stop_waiting_if)
-        except Timeout:
-            raise self._refusal() from None
+            while not _is_acquired(lock):
+                is_late = time.monotonic() - begun >= self._timeout_seconds
+                if is_late or self._stop_waiting_if():
+                    raise self._refusal()
+                pause(begun)
         except OSError as error:  # a full disk, or a read-only file system
             import errno
 
@@ -105,6 +120,17 @@ class ExclusiveLock:
             release(self._path)
         else:
             self._lock.release()
+
+
+def _is_acquired(lock: "BaseFileLock") -> bool:
+    """Try to acquire a lock of the library, without waiting."""
+    from filelock import Timeout
+
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return False
+    return True
 
 
 def hold_lock(

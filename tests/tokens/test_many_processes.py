@@ -124,7 +124,9 @@ def test_at_each_expiry_all_processes_together_make_one_refresh_of_each_connecti
     for _ in range(rounds):
         harness.advance(seconds=3601)
         harness.controls.clear_journal()
-        harness.controls.inject_fault("slow", endpoint="oauth/v2/token", times=3, seconds=upstream_seconds)
+        harness.controls.inject_fault(
+            "slow", endpoint="oauth/v2/token", times=len(NAMES), seconds=upstream_seconds
+        )
         begin.wait(PROCESS_START_TIMEOUT_SECONDS)
         served = [each for _ in started for each in answers.get()]
         end.wait(PROCESS_START_TIMEOUT_SECONDS)

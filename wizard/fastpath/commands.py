@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 LOCK_TIMEOUT_SECONDS = 65.0
 """Enough for another process's refresh with all its retries."""
-POLL_INTERVAL_SECONDS = 0.05
 SERVICE_TIMEOUT_SECONDS = 0.5
 """A service that takes longer isn't waited for: the store itself can be asked."""
 CONFIRMATION_PATH = "/copy"
@@ -169,16 +168,16 @@ def cached_or_refreshed_token(request: Request, environ: "Mapping[str, str]") ->
     token = cached_token(name, environ, time.time(), min_ttl)
     if token is not None:
         return token
-    here, end = paths.locate(environ), time.monotonic() + LOCK_TIMEOUT_SECONDS
+    here, begun = paths.locate(environ), time.monotonic()
     lock = here.lock_file(name)
     try:
         # Without a key, waiting doesn't help.
         key = cipher.load_key(here.key_file, here.is_key_credential)
         while not locks.try_acquire(lock):
             token = cached_token(name, environ, time.time(), accept_due=True)
-            if token is not None or time.monotonic() > end:
+            if token is not None or time.monotonic() > begun + LOCK_TIMEOUT_SECONDS:
                 return token
-            time.sleep(POLL_INTERVAL_SECONDS)
+            locks.pause(begun)
     except (OSError, ValueError):
         return None
     token = cached_token(name, environ, time.time(), min_ttl)

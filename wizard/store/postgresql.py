@@ -34,7 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError, DisconnectionError, TimeoutError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
-from wizard import files
+from wizard import files, locks
 from wizard.errors import WizardError, fail
 from wizard.fastpath.shared_store import CLOCK_PRECISION_SECONDS, Address, clock_difference
 from wizard.model import Event, Failure
@@ -58,7 +58,6 @@ MIGRATIONS: tuple[Migration, ...] = ()
 
 LOCK_TIMEOUT_SECONDS = 5
 """No transaction includes a network call, so a longer wait is an error."""
-POLL_INTERVAL_SECONDS = 0.1
 FREE_CONNECTION_TIMEOUT_SECONDS = 5
 """How long to wait for a connection, of the server or of this process: each is needed for
 milliseconds."""
@@ -280,16 +279,16 @@ class PostgresqlDatabase(Database):
         timeout_seconds: float,
         stop_waiting_if: Callable[[], bool],
     ) -> Iterator[None]:
-        end = time.monotonic() + timeout_seconds
+        begun = time.monotonic()
         with self._translate_errors():
             own = _connect(self.address, autocommit=True)
         try:
             with self._translate_errors():
                 self._require_session(own)
                 while not _scalar(own, "SELECT pg_try_advisory_lock(%s)", self.lock_key(name)):
-                    if time.monotonic() >= end or stop_waiting_if():
+                    if time.monotonic() >= begun + timeout_seconds or stop_waiting_if():
                         raise refusal()
-                    time.sleep(POLL_INTERVAL_SECONDS)
+                    locks.pause(begun)
                 if not _scalar(own, _HOLDS_LOCK, self.lock_key(name)):
                     raise fail("database-pooled", path=self.path)
             yield
@@ -439,14 +438,15 @@ def _grant_statements(role: str) -> Iterator[str]:
 
 def _connect(address: Address, *, autocommit: bool = False) -> "psycopg.Connection[Any]":
     """Connect, once the server has a free connection."""
-    end = time.monotonic() + FREE_CONNECTION_TIMEOUT_SECONDS
+    begun = time.monotonic()
     while True:
         try:
             return psycopg.connect(**address.parameters, autocommit=autocommit)
         except psycopg.OperationalError as error:
-            if not _NO_FREE_CONNECTION.search(str(error)) or time.monotonic() >= end:
+            is_late = time.monotonic() >= begun + FREE_CONNECTION_TIMEOUT_SECONDS
+            if is_late or not _NO_FREE_CONNECTION.search(str(error)):
                 raise
-        time.sleep(POLL_INTERVAL_SECONDS)
+        locks.pause(begun)
 
 
 def _scalar(connection: "psycopg.Connection[Any]", statement: LiteralString, *values: Any) -> Any:

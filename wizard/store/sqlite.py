@@ -32,7 +32,9 @@ from wizard.store.database import Database
 
 Migration = Callable[[Connection], None]
 
-BUSY_TIMEOUT_SECONDS = 5  # no transaction includes a network call, so a longer wait is an error
+BUSY_TIMEOUT_SECONDS = 10
+"""No transaction includes a network call. But where hundreds of processes share two cores, one that
+holds the lock may not run for seconds."""
 MIN_FREE_BYTES = 64 * 1024  # SQLite's WAL index starts with half of that
 RESERVED_BYTES = 256 * 1024  # a commit takes about ten pages of 4 KiB, with the WAL index
 APPLICATION_ID = 0x5A574442  # "ZWDB": distinguishes our file from other SQLite databases
