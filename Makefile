@@ -28,7 +28,8 @@ test: $(VENV)/browser ## run the tests
 	$(BIN)/python -m pytest $(SPREAD) $(PYTEST_OPTIONS)
 
 test-all: $(VENV)/browser ## run all tests, including the slow ones
-	$(BIN)/python -m pytest $(SPREAD) $(PYTEST_OPTIONS) -m "slow or not slow"
+	$(BIN)/python -m pytest $(SPREAD) $(PYTEST_OPTIONS) -m "not alone"
+	$(BIN)/python -m pytest $(PYTEST_OPTIONS) -m alone
 
 LOWEST := .cache/lowest
 

@@ -98,8 +98,8 @@ def test_ten_processes_stay_within_the_limits_of_zoho_and_get_valid_tokens(
     ("processes", "rounds", "upstream_seconds"),
     [
         (8, 3, 0.3),
-        pytest.param(128, 20, 0.3, marks=pytest.mark.slow),
-        pytest.param(128, 20, 5, marks=pytest.mark.slow),
+        pytest.param(128, 20, 0.3, marks=pytest.mark.alone),
+        pytest.param(128, 20, 5, marks=pytest.mark.alone),
     ],
 )
 def test_at_each_expiry_all_processes_together_make_one_refresh_of_each_connection(
