@@ -89,37 +89,35 @@ def sources() -> list[Path]:
     return sorted(PACKAGE.rglob("*.py"))
 
 
-@cache
-def syntax_nodes(path: Path) -> tuple[ast.AST, ...]:
-    """All nodes of a module's tree, which is cached: don't change it."""
-    return tuple(ast.walk(ast.parse(path.read_text("utf-8"))))
-
-
 def package_of(path: Path) -> str:
     """The package of `wizard` that a module belongs to."""
     first = path.relative_to(PACKAGE).parts[0]
     return first.removesuffix(".py")
 
 
-def imports(path: Path, *, at_runtime: bool = False) -> Iterator[str]:
+@cache
+def imports(path: Path, *, at_runtime: bool = False) -> tuple[str, ...]:
     """The dotted names that a module imports, wherever in the module.
 
     With `at_runtime`, without those that only the type checker reads.
     """
+    nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
     typing = {
         node
-        for branch in syntax_nodes(path)
+        for branch in nodes
         if isinstance(branch, ast.If) and ast.unparse(branch.test) == "TYPE_CHECKING"
         for node in ast.walk(branch)
     }
-    for node in syntax_nodes(path):
+    names: list[str] = []
+    for node in nodes:
         if at_runtime and node in typing:
             continue
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} imports by a relative name"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            names += (f"{node.module}.{alias.name}" for alias in node.names)
+    return tuple(names)
 
 
 def imported_packages(path: Path) -> set[str]:
@@ -229,11 +227,11 @@ def test_only_the_simulated_user_in_the_simulator_imports_playwright() -> None:
 
 
 def test_only_paths_and_settings_read_the_environment() -> None:
+    reading = re.compile(r"\bos\.(environ\b(?!\")|getenv)")
     readers = {
         package_of(file)
         for file in sources()
-        if re.search(r"\bos\.(environ\b(?!\")|getenv)", _code(file))
-        and package_of(file) != "simulator"
+        if package_of(file) != "simulator" and is_in_code(reading, file)
     }
     # `__main__` passes the environment on to `paths` unread: importing `settings` would be slow.
     # `access_tokens` is part of a user's program.
@@ -243,12 +241,12 @@ def test_only_paths_and_settings_read_the_environment() -> None:
 def test_only_files_creates_private_files() -> None:
     """Modes, exclusive creation and replacement are easily forgotten elsewhere."""
     by_hand = re.compile(
-        r"\b(O_CREAT|O_EXCL|mkstemp|NamedTemporaryFile|fchmod|fchown|0o600|0o700|384|448)\b"
+        r"\b(O_CREAT|O_EXCL|mkstemp|NamedTemporaryFile|fchmod|fchown|0o600|0o700|0x180|0x1c0|384|448)\b"
     )
     found = {
         relative_name(file)
         for file in sources()
-        if package_of(file) != "simulator" and by_hand.search(_code(file))
+        if package_of(file) != "simulator" and is_in_code(by_hand, file)
     }
     # filelock creates the file of a lock, and binding creates a socket.
     assert found == {"files.py", "locks.py", "local_api/__init__.py"}
@@ -285,10 +283,13 @@ def test_no_file_contains_a_path_of_one_machine() -> None:
         assert str(ROOT) not in file.read_text("utf-8"), file
 
 
-def _code(path: Path) -> str:
-    """A module's source without its comments and strings."""
-    tree = ast.parse(path.read_text("utf-8"))
+def is_in_code(pattern: re.Pattern[str], path: Path) -> bool:
+    """Whether a module's source matches, without its comments and strings."""
+    source = path.read_text("utf-8")
+    if not pattern.search(source):
+        return False
+    tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             node.value = ""
-    return ast.unparse(tree)
+    return pattern.search(ast.unparse(tree)) is not None

@@ -4,6 +4,7 @@ import ast
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ SENTENCE_TABLES = {
 }
 """Tables of single sentences: the names of steps, the lines of the history."""
 RAISING_FUNCTIONS = re.compile(r"fail|_?failed|_?malformed|Failure|WizardError|Conflict")
-KEBAB = re.compile(r"[a-z]+(-[a-z]+)+")
+QUOTED_KEBAB = re.compile(r'"([a-z]+(?:-[a-z]+)+)"')
 
 
 def trees() -> Iterator[ast.AST]:
@@ -39,6 +40,7 @@ def trees() -> Iterator[ast.AST]:
         yield from ast.walk(ast.parse(path.read_text("utf-8")))
 
 
+@cache
 def raised_codes() -> set[str]:
     """The codes that the sources raise by name, and those for Zoho's own error codes."""
     found: set[str] = set()
@@ -65,9 +67,9 @@ def raised_codes() -> set[str]:
 
 
 def mentioned_codes() -> set[str]:
-    """Every string in the sources that could be a code."""
-    constants = (node.value for node in trees() if isinstance(node, ast.Constant))
-    return {each for each in constants if isinstance(each, str) and KEBAB.fullmatch(each)}
+    """Every quoted word in the sources that could be a code."""
+    sources = (path.read_text("utf-8") for path in SOURCES)
+    return {each for source in sources for each in QUOTED_KEBAB.findall(source)}
 
 
 def message_texts(message: Mapping[str, Any]) -> Iterator[str]:

@@ -30,6 +30,7 @@ def apply_assisted(harness: Harness, windows: HeadlessWindows, count: int) -> No
     check_delivered(harness, text, count)
 
 
+@pytest.mark.slow
 def test_four_connections_of_three_accounts_take_three_sign_ins(
     harness: Harness, headless_windows: HeadlessWindows
 ) -> None:

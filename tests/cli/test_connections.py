@@ -105,6 +105,7 @@ def test_a_pipe_gets_secrets_only_with_yes(shell: Shell, verified: Harness) -> N
     assert "access_token" in answer.json()
 
 
+@pytest.mark.slow
 def test_the_history_records_where_secrets_were_printed(shell: Shell, verified: Harness) -> None:
     def reveal(redirection: str) -> str:
         line = f'"$@" {redirection}'

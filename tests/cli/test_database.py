@@ -132,6 +132,7 @@ def test_without_the_database_a_cached_token_is_served_as_stale_until_it_is_too_
     assert shell.run("token", "crm").stdout.startswith("1000.")
 
 
+@pytest.mark.slow
 def test_after_a_rotation_the_other_machine_needs_the_new_key(shell: Shell, empty_url: str) -> None:
     shell.run("database", "use", empty_url)
     with Services.open(from_environment(shell.environment), shell.simulator.clock) as services:
@@ -255,6 +256,7 @@ def test_the_machines_are_listed_and_one_is_removed(shell: Shell, two_machines: 
     assert json.loads(removed)["details"] == {"name": "web2"}
 
 
+@pytest.mark.slow
 def test_an_event_names_its_machine_as_it_was_called_then(
     shell: Shell, two_machines: str, empty_url: str
 ) -> None:
@@ -271,6 +273,7 @@ def test_an_event_names_its_machine_as_it_was_called_then(
     assert changes[-1] == {"previous_name": two_machines, "name": "db2"}
 
 
+@pytest.mark.slow
 def test_a_service_that_does_not_know_the_new_tables_stops_and_says_so(
     shell: Shell, two_machines: str, empty_url: str
 ) -> None:

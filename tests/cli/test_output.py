@@ -50,6 +50,7 @@ def test_a_name_that_is_not_text_is_not_found(shell: Shell) -> None:
     assert "(unknown-client)" in shell.run("client", "show", "1000.\udcff").stderr
 
 
+@pytest.mark.slow
 @over_rows(
     ("words", "stdin", "variables"),
     [

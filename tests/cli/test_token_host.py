@@ -34,6 +34,7 @@ def error_of(failed: CommandResult) -> Any:
     return json.loads(failed.stderr.splitlines()[-1])["error"]
 
 
+@pytest.mark.slow
 def test_list_show_check_and_run_ask_the_host(crm: TokenHostMachine) -> None:
     client, host = crm.client, crm.shell
 

@@ -64,10 +64,10 @@ def test_a_rejection_without_other_evidence_is_reported_without_a_guess(
     ("deaths", "beside", "same_client"),
     [
         (INVALIDATIONS, (), ()),
-        ((*OF_THE_ACCOUNT, remove_both_apps), ("books",), ()),
+        pytest.param((*OF_THE_ACCOUNT, remove_both_apps), ("books",), (), marks=pytest.mark.slow),
         (OF_THE_CLIENT, ("books",), ()),
-        ((remove_app, revoke_both), ("books",), ("leads",)),
-        (OF_THE_ACCOUNT, ("books", "desk"), ()),
+        pytest.param((remove_app, revoke_both), ("books",), ("leads",), marks=pytest.mark.slow),
+        pytest.param(OF_THE_ACCOUNT, ("books", "desk"), (), marks=pytest.mark.slow),
     ],
 )
 def test_scenarios_without_visible_differences_get_the_same_diagnosis(
@@ -217,6 +217,7 @@ def test_the_oldest_token_that_worked_recently_has_two_causes(harness: Harness) 
     assert cause_codes(found, POSSIBLE) == {"refresh-token-evicted", "token-revoked-elsewhere"}
 
 
+@pytest.mark.slow
 def test_twenty_newer_tokens_make_eviction_likely(harness: Harness) -> None:
     oldest = add_verified_connection(harness, "crm")
     client = client_of(harness, oldest.connection)

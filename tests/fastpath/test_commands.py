@@ -117,8 +117,8 @@ def test_without_a_name_and_a_connection_nothing_is_created(shell: Shell) -> Non
 
 def test_the_slow_path_prints_the_same(crm: Shell) -> None:
     def shown(*arguments: str) -> tuple[str, int]:
-        done = wizard(crm, *arguments)
-        assert (done.returncode, done.stderr) == (0, "")
+        done = crm.run(*arguments)
+        assert (done.exit_code, done.stderr) == (0, "")
         left = re.search(r'"expires_in": (\d+)', done.stdout)
         text = re.sub(r'"expires_in": \d+', '"expires_in": 0', done.stdout)
         return text, int(left[1]) if left else 0
@@ -191,12 +191,11 @@ def test_a_missing_command_is_explained(crm: Shell) -> None:
     ],
 )
 def test_a_bad_setting_is_detected(crm: Shell, setting: dict[str, str], code: str) -> None:
-    module = ("-m", "wizard")
-    explained = wizard(crm, "list", python=module, **setting).stderr
+    explained = crm.run("list", **setting).stderr
     assert f"({code})" in explained
     for arguments in (("token", "crm"), ("run", "crm", "--", "true")):
-        fast = wizard(crm, *arguments, python=module, **setting)
-        assert (fast.returncode, fast.stdout, fast.stderr) == (2, "", explained)
+        fast = crm.run(*arguments, **setting)
+        assert (fast.exit_code, fast.stdout, fast.stderr) == (2, "", explained)
 
 
 UNUSUAL = (
@@ -293,21 +292,18 @@ def run_redirected(
     return done.returncode, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "commands",
-    [PRINTING_COMMANDS, pytest.param(MORE_PRINTING_COMMANDS, marks=pytest.mark.slow)],
+    [PRINTING_COMMANDS, MORE_PRINTING_COMMANDS],
     ids=["kinds", "more"],
 )
 @pytest.mark.parametrize(
     ("redirection", "message"),
     [
         (">&-", "Can't write to stdout: Bad file descriptor.\n"),
-        pytest.param(
-            ">/dev/full",
-            "Can't write to stdout: No space left on device.\n",
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(">&0", "", marks=pytest.mark.slow),
+        (">/dev/full", "Can't write to stdout: No space left on device.\n"),
+        (">&0", ""),
     ],
     ids=["closed", "full", "reader exited"],
 )

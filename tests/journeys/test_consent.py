@@ -55,6 +55,7 @@ def test_a_second_factor_blocks_no_consent(journey: Journey) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_refused_consent_can_be_repeated(journey: Journey) -> None:
     journey.open_sign_in_page()
     journey.consent_page(ANNA).reject()

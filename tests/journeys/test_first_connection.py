@@ -118,6 +118,7 @@ def test_an_unrequested_callback_is_refused_and_never_exchanged(
     assert journey.logged_requests() == []
 
 
+@pytest.mark.slow
 def test_a_wrong_secret_is_named_before_the_consent_starts(journey: Journey) -> None:
     form = journey.start_new_connection()
     client_id, secret = journey.register_in_console(form).split()

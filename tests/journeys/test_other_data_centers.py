@@ -50,6 +50,7 @@ def check_bob_is_signed_in(journey: Journey) -> ConsentPage:
     return ConsentPage(journey.person)
 
 
+@pytest.mark.slow
 def test_an_account_elsewhere_needs_the_secret_of_its_data_center_and_a_retry(
     journey: Journey,
 ) -> None:

@@ -23,6 +23,7 @@ def test_the_page_shows_one_cause_once_and_who_must_sign_in(journey: Journey) ->
     expect(explanation.get_by_role("link", name="leads", exact=True)).to_be_visible()
 
 
+@pytest.mark.slow
 def test_the_page_checks_all_connections_and_shows_progress(journey: Journey) -> None:
     for name in NAMES:
         journey.add_verified_connection(name)

@@ -105,7 +105,10 @@ def revoke_replaced(reauthorization: ReauthorizationService, _names: list[str]) 
 READS = (plan, current_and_next, latest_items, unsettled)
 
 
-@pytest.mark.parametrize("previous", [GrantState.REPLACED, GrantState.REVOKED])
+@pytest.mark.parametrize(
+    "previous",
+    [GrantState.REPLACED, pytest.param(GrantState.REVOKED, marks=pytest.mark.slow)],
+)
 def test_a_thousand_connections_take_as_many_statements_as_one(
     tmp_path: Path, previous: GrantState
 ) -> None:

@@ -259,6 +259,7 @@ def test_an_interrupted_verification_is_repeated_automatically(journey: Journey)
     expect(page.heading).to_have_text("3 of 3 connections re-authorized")
 
 
+@pytest.mark.slow
 def test_the_ninth_consent_of_a_client_waits_and_shows_how_long(journey: Journey) -> None:
     page = started_reauthorization(journey)
     client = journey.services.store.clients.all()[0]

@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
 from support.delivery import deliver
 from support.harness import ANNA, CARLA, FIRST_ORGANIZATION, Harness
 from support.reauthorization import add_verified_connection, authorize, item_states
@@ -121,6 +122,7 @@ def test_scopes_are_added_during_the_reauthorization(shell: Shell, shell_harness
     assert "ZohoBooks.settings.READ" in shell_harness.services.store.connections.get("crm").scope
 
 
+@pytest.mark.slow
 def test_the_ninth_consent_waits_and_says_how_long(shell: Shell, shell_harness: Harness) -> None:
     names = [f"crm{number}" for number in range(8)]
     client = shell_harness.register_client()

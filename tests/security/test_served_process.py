@@ -41,6 +41,7 @@ def serving(shell: Shell, **environment: str) -> Iterator[http.client.HTTPConnec
         assert process.finish(signal.SIGTERM).exit_code == 0
 
 
+@pytest.mark.slow
 def test_no_setting_of_a_framework_turns_on_its_debugger(shell: Shell) -> None:
     with serving(shell, **DEBUGGING) as wire:
         for path in PROBES:

@@ -28,7 +28,10 @@ FULL = (
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a file system")
-@pytest.mark.parametrize(("mount", "code"), [(READ_ONLY, "store-unwritable"), (FULL, "disk-full")])
+@pytest.mark.parametrize(
+    ("mount", "code"),
+    [(READ_ONLY, "store-unwritable"), pytest.param(FULL, "disk-full", marks=pytest.mark.slow)],
+)
 def test_list_and_status_work_where_nothing_can_be_written(
     shell: Shell, shell_harness: Harness, mount: str, code: str
 ) -> None:
@@ -57,6 +60,7 @@ def test_list_and_status_work_where_nothing_can_be_written(
         assert json.loads(edited.stderr.splitlines()[-1])["error"]["code"] == code
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a file system")
 def test_serve_keeps_its_pages_in_a_read_only_file_system(
     shell: Shell, shell_harness: Harness
@@ -114,6 +118,7 @@ with Services.open(settings) as services:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a file system")
 def test_a_process_that_reads_a_copy_writes_as_soon_as_it_can(tmp_path: Path) -> None:
     home = tmp_path / "home"

@@ -45,7 +45,9 @@ def count_rate_limited(harness: Harness) -> list[str]:
     return [outcome for outcome in said if outcome == "Access Denied"]
 
 
-@pytest.mark.parametrize("rate_limit_key", ["refresh_token", "client"])
+@pytest.mark.parametrize(
+    "rate_limit_key", ["refresh_token", pytest.param("client", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize(
     ("hours", "step"),
     [

@@ -3,6 +3,7 @@
 import html
 import re
 
+import pytest
 from playwright.sync_api import expect
 from support.browser import accessibility_violations
 from support.web_visitor import ANNA, Visitor
@@ -153,6 +154,7 @@ def test_only_an_error_is_shown_as_one() -> None:
     assert tone("invalid-client") == "error"
 
 
+@pytest.mark.slow
 def test_a_user_pastes_and_reauthorizes_in_a_browser(
     connected: Visitor,
     server: Server,

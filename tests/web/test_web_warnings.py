@@ -27,7 +27,9 @@ def restored(connected: Visitor, tmp_path: Path) -> Visitor:
     return connected
 
 
-@pytest.mark.parametrize("page", ["/connections/leads", "/status"])
+@pytest.mark.parametrize(
+    "page", ["/connections/leads", pytest.param("/status", marks=pytest.mark.slow)]
+)
 def test_two_installations_with_one_grant_are_reported_with_the_fix(
     restored: Visitor, page: str
 ) -> None:

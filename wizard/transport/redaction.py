@@ -124,11 +124,14 @@ def mask_response(body: bytes, document: Any, secrets: Iterable[str] = ()) -> st
 def mask_text(text: str, secrets: Iterable[str] = ()) -> str:
     """Sanitize `text` and mask tokens and `secrets` in it, however they are encoded."""
     text = sanitize(text)
+    if len(text) < _MIN_SECRET_CHARACTERS:
+        return text
     for secret in secrets:
         if len(secret) < _MIN_SECRET_CHARACTERS:
             continue
+        folded = text.lower()
         for written in (*writings(secret), sanitize(secret)):
-            if written.lower() in text.lower():
+            if written.lower() in folded:
                 text = re.sub(re.escape(written), MASK, text, flags=re.IGNORECASE)
         if any(mark in text for mark in _MARKS):
             text = re.sub(_escaped(secret), MASK, text, flags=re.IGNORECASE)
