@@ -5,16 +5,14 @@ import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from flask import Flask
 from hypothesis import HealthCheck, settings
 from jinja2 import FileSystemBytecodeCache
-from sqlalchemy import Engine
-from sqlalchemy.util import immutabledict
 from support import known_skips
 from support.browser import browser, callback, context, new_context, page, person
+from support.compiled_statements import share_compiled_statements
 from support.fork_server import close_fork_server
 from support.harness import harness
 from support.shell import shell, shell_harness
@@ -70,7 +68,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="keep in PostgreSQL what tests would store in SQLite",
     )
     parser.addoption(
-        "--kills", type=int, default=25, help="how often a slow test of the shared store kills"
+        "--kills",
+        type=int,
+        default=25,
+        help="how many processes a slow test of the shared store kills",
     )
 
 
@@ -112,22 +113,10 @@ def templates_compiled_once(tmp_path_factory: pytest.TempPathFactory) -> None:
     Flask.jinja_options = {"bytecode_cache": kept}
 
 
-class SharedStatements(dict[tuple[Any, ...], Any]):
-    """Compiled SQL statements for all engines: with the name of the dialect instead of the dialect,
-    the first part of their keys. Each engine has one of its own.
-    """
-
-    def get(self, key: tuple[Any, ...], default: Any = None) -> Any:
-        return super().get((key[0].name, *key[1:]), default)
-
-    def __setitem__(self, key: tuple[Any, ...], compiled: Any) -> None:
-        super().__setitem__((key[0].name, *key[1:]), compiled)
-
-
 @pytest.fixture(autouse=True, scope="session")
 def statements_compiled_once() -> None:
     """Share SQLAlchemy's compiled statements between the stores of all tests."""
-    Engine._execution_options = immutabledict(compiled_cache=SharedStatements())
+    share_compiled_statements()
 
 
 @pytest.fixture(autouse=True)

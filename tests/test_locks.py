@@ -86,5 +86,5 @@ def test_waiting_ends_when_it_is_no_longer_needed(path: str) -> None:
         assert not waiting.is_alive()
 
 
-def test_a_program_that_waits_for_long_looks_less_often() -> None:
+def test_a_program_that_waits_for_long_tries_less_often() -> None:
     assert [locks.pause_seconds(waited) for waited in (0, 0.4, 2, 30)] == [0.05, 0.05, 0.2, 0.5]

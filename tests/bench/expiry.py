@@ -69,7 +69,7 @@ def _elapsed(command: list[str], environment: dict[str, str]) -> float:
 
 
 def time_concurrent_requests(settings: Sequence[Settings]) -> float:
-    """Seconds that the process which waited longest did; the processes take `settings` in turn."""
+    """The longest wait of a process, in seconds; the processes take `settings` in turn."""
     context = forkserver_context()
     barrier, answers = context.Barrier(PROCESSES), context.SimpleQueue()
     started = [

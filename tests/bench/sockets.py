@@ -60,7 +60,8 @@ def measure(installation: Installation) -> Iterator[Measurement]:
         f"{short:.0f} per second",
         f"10 × single commits, {disk_target:.0f} per second"
         if target == disk_target
-        else f"half of a standard-library server with a constant response, {target:.0f} per second",
+        else "half the rate of a standard-library server with a constant response, "
+        f"{target:.0f} per second",
         ratio(short, target),
         "≥ 1",
     )

@@ -116,6 +116,7 @@ def test_a_process_that_ran_meanwhile_continues_with_the_new_key(
         assert refresh_token(newest) == "1000.later"
 
 
+@pytest.mark.slow
 def test_a_callback_during_a_rotation_finds_its_attempt(
     paths: Paths, store: Store, vault: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:

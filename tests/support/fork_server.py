@@ -31,8 +31,9 @@ PRELOADED_LIBRARIES = (
     "support.harness",
 )
 """What commands import on use. Loaded once in the process that is forked from, as is the wizard."""
-WARMING_COMMANDS = (("status",), ("show", "unknown"), ("check",))
-"""Commands that run there, so that what they read and compile is kept."""
+WARMING_COMMANDS = (("check",), ("list",), ("status",), ("show", "crm"), ("audit",))
+"""Commands that run there, so that what they read and compile is kept. The store has a connection
+after the first, which would ask Zoho about it."""
 INTEGER_BYTES = 4
 """Bytes of an encoded number."""
 
@@ -237,7 +238,11 @@ def _apply_request(request: dict[str, object], descriptors: list[int]) -> list[s
 def _preload() -> None:
     """Load and run what the commands have in common."""
     sys.path[0] = str(Path(__file__).parents[1])
+    from support.compiled_statements import share_compiled_statements
+    from support.records import add_connections, add_grant
     from wizard import cli
+    from wizard.services import Services
+    from wizard.settings import from_environment
 
     package = Path(cli.__file__).parents[1]
     modules = sorted(package.rglob("*.py"))
@@ -251,7 +256,13 @@ def _preload() -> None:
         redirect_stderr(io.StringIO()),
     ):
         os.environ |= {"HOME": home, "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring"}
-        for words in WARMING_COMMANDS:
+        share_compiled_statements()
+        first, *others = WARMING_COMMANDS
+        cli.main(first)
+        with Services.open(from_environment()) as services:
+            add_connections(services.store)
+            add_grant(services.store)
+        for words in others:
             cli.main(words)
     # Whoever starts the tests may ignore it, as `nohup` does; the commands are to end by it.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)

@@ -127,7 +127,7 @@ def _print_choice(output: "_Output", command: str, label: str) -> None:
 
 
 class _Output:
-    """Stdout or stderr. Rich, which takes long to load, prints on terminals only."""
+    """Stdout or stderr. Rich is slow to load, so it's used on terminals only."""
 
     def __init__(self, *, is_stderr: bool) -> None:
         self._is_stderr = is_stderr
@@ -148,7 +148,7 @@ class _Output:
         return self.console.width
 
     def print(self, *parts: Part) -> None:
-        """A line of text, of which parts may have one of the `STYLES`."""
+        """Print a line of text. Each part may have one of the `STYLES`."""
         if not self.is_terminal:
             texts = (part if isinstance(part, str) else part[0] for part in parts)
             click.echo("".join(texts), err=self._is_stderr)

@@ -30,8 +30,8 @@ MAX_CHARACTERS = 2_000_000
 """Ten thousand connections have about half of it."""
 
 MAX_COMPARED_CLIENTS = 100
-"""Clients among which the one that was meant is looked for. With thousands, thousands of unknown
-ones would take minutes."""
+"""How many clients an unknown name is compared with, to suggest one. Comparing thousands with
+thousands would take minutes."""
 
 Table = TypeVar("Table")
 

@@ -143,8 +143,8 @@ def _quote(value: str) -> str:
 # --- JSON files: an entry is an object at any depth; order and indentation are kept ---------------
 
 MAX_NESTING = 100
-"""Levels of objects and lists. Paths of fields take time for the cube of their depth, and Python
-writes no more than about three hundred levels."""
+"""Levels of objects and lists. The time for field paths grows with the cube of their depth, and
+Python can't write more than about 300 levels."""
 _INDENTED = re.compile(r"^\s*[{\[]\s*?\n(?P<blanks>[ \t]+)")
 
 

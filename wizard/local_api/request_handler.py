@@ -56,8 +56,8 @@ MAX_CONNECTIONS_PER_USER = 16
 """Of these, the limit for any other user, so that one user can't block the others."""
 
 MAX_CONNECTIONS_WITHOUT_ACCESS = MAX_CONNECTIONS // 2
-"""Users without access get no place beyond these: one person may have thousands of user IDs, for
-containers."""
+"""The limit above which users without access are refused: one person may have thousands of user
+IDs, for containers."""
 
 MAX_HEADER_BYTES = 16 * 1024
 """The headers of one request. The standard library would keep a hundred lines of 64 KB."""
@@ -471,7 +471,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         services = self._context.services
         database = services.store.database
         if not database.is_shared or query.get("store") != [database.id]:
-            raise self._request_rejected("It is about a different store")
+            raise self._request_rejected("The request is for a different store")
         services.store.require_active()
         services.token_cache.get(query.get("name", [""])[0])
         self._send_json(200, {})

@@ -55,7 +55,7 @@ class Database(ABC):
         """What messages call it."""
         self.engine = engine
         self.id = ""
-        """Of a shared store; it stays the same wherever the database is moved to."""
+        """The ID of a shared store; it stays the same when the database is moved."""
         self.names: set[str] = set()
         """The connections that a snapshot is about."""
         self.known_version = 0

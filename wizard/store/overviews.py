@@ -55,7 +55,7 @@ UNSETTLED_STATES = (*CANDIDATE_STATES, GrantState.NEEDS_REAUTHORIZATION, GrantSt
 """States of a grant that may need attention."""
 
 MAX_LISTED_NAMES = 1_000
-"""Up to as many connections are listed by name in later statements, instead of searched again;
+"""Up to this many connections are listed by name in later statements, instead of searched again;
 engines limit the values of a statement to some 32,000."""
 
 

@@ -73,7 +73,7 @@ _LIBPQ_QUESTION = re.compile(r" Is the server running [^?]*\?")
 """What libpq adds to an error, on a line of its own; our advice says the same."""
 
 _FAILURE_CODES = {
-    "25006": "database-unwritable",  # a replica
+    "25006": "database-unwritable",  # a read-only database
     "42501": "database-unwritable",  # the role has no right
     "53100": "disk-full",
     "55P03": "store-locked",

@@ -223,7 +223,7 @@ class SharedTokenCache(TokenCache):
                 return
         ahead = int(self._database.clock_offset.total_seconds())
         local = cached.shifted(-ahead)
-        # With the key of the store, which this process may not have met yet.
+        # With the store's current key, which this process may not have read yet.
         copy = token_file.pack(self._key_of(content), self._paths.token_owner(name), local, at)
         with suppress(OSError):
             files.replace(path, copy, is_durable=False)

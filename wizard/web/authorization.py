@@ -28,8 +28,8 @@ RETURNED = "returned"
 
 
 def refuse_foreign_continuation() -> Response | None:
-    """Open no consent automatically for a page that another site, or the user, has opened. After a
-    consent, Zoho has opened it, and this browser has returned."""
+    """Don't open a consent automatically if another site or the user opened the page. After a
+    consent, the browser returns from Zoho, and the session says so."""
     is_ours = request.headers.get("Sec-Fetch-Site") in (None, "same-origin")
     is_continued = request.path in (REAUTHORIZE_PATH, APPROVALS_PATH) and "continue" in request.args
     if not is_continued or is_ours or RETURNED in current_session():

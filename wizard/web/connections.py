@@ -30,7 +30,7 @@ MIN_FILTERED_ROWS = 20
 NEEDS_ATTENTION = "needs_attention"
 """The filter for all states that need attention."""
 MAX_GENERATION_DIGITS = 9
-"""No column and no `int` is too small for such a number."""
+"""Such a number fits in every integer column."""
 MAX_CHECKED_NAMES = 3
 """The names that are listed of the connections being checked."""
 
