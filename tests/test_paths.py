@@ -172,6 +172,31 @@ def test_a_directory_that_another_user_could_replace_is_refused(tmp_path: Path) 
     locate({"ZOHO_WIZARD_HOME": str(open_to_all / "home")}).prepare()
 
 
+def test_a_link_on_the_way_that_another_user_could_replace_is_refused(tmp_path: Path) -> None:
+    """The way leads through a directory of everyone, which neither the path nor its end shows."""
+    ours, open_to_all = tmp_path / "ours", tmp_path / "open"
+    ours.mkdir()
+    open_to_all.mkdir()
+    open_to_all.chmod(0o777)
+    (open_to_all / "hop").symlink_to(ours)
+    (tmp_path / "link").symlink_to(open_to_all / "hop")
+    failure = _refusal(locate({"ZOHO_WIZARD_HOME": str(tmp_path / "link" / "home")})).failure
+    assert failure.code == "data-directory-replaceable"
+    assert failure.details["parent"] == str(open_to_all)
+    assert list(ours.iterdir()) == []
+    open_to_all.chmod(0o1777)
+    if os.geteuid() == 0:
+        os.lchown(open_to_all / "hop", 12345, 12345)
+        failure = _refusal(locate({"ZOHO_WIZARD_HOME": str(tmp_path / "link" / "home")})).failure
+        assert failure.details["parent"] == str(open_to_all / "hop")
+        assert failure.details["reason"] == "different-owner"
+        os.lchown(open_to_all / "hop", 0, 0)
+    locate({"ZOHO_WIZARD_HOME": str(tmp_path / "link" / ".." / "ours" / "home")}).prepare()
+    (tmp_path / "round").symlink_to("round")
+    loop = _refusal(locate({"ZOHO_WIZARD_HOME": str(tmp_path / "round" / "home")})).failure
+    assert loop.code == "data-directory-unwritable"
+
+
 def test_a_file_in_place_of_the_directory_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     home = locate({"ZOHO_WIZARD_HOME": str(tmp_path / "file")})

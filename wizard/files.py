@@ -18,6 +18,7 @@ _CREATE_FLAGS = (
 _UNNAMED_FLAGS = os.O_WRONLY | os.O_TMPFILE if hasattr(os, "O_TMPFILE") else 0
 _OPEN_FILE = "/proc/self/fd/{}"
 
+_MAX_LINKS = 40  # as Linux
 MAX_ADDRESS_BYTES = 103
 """Bytes of a socket's address that work everywhere: the limit is 107 on Linux, 103 on macOS."""
 
@@ -170,33 +171,60 @@ def make_directory(path: str) -> None:
 
 
 def replacement_risk(path: str) -> "tuple[str, str] | None":
-    """The first parent directory of ``path`` in which another user can replace an entry, and why: a
-    key of the messages ``reasons``. None if nobody but root can.
+    """The first directory or link on the way to ``path`` that lets another user replace an entry,
+    and why: a key of the messages ``reasons``. None if nobody but root can.
 
     A directory's owner can, and so can anyone with write permission unless it is sticky. A group
-    that is the user's own is allowed. Missing parents are skipped. Raises OSError.
+    that is the user's own is allowed. The way leads through links, from each directory that one is
+    in to its target; a link of another user could point elsewhere later. It ends where something
+    is missing. Raises OSError.
     """
     if not hasattr(os, "geteuid"):
         return None
-    for start in dict.fromkeys((os.path.abspath(path), os.path.realpath(path))):
-        parent = os.path.dirname(start)
-        while True:
-            if os.path.lexists(parent) and (reason := _risk(os.stat(parent))):
-                return parent, reason
-            if parent == os.path.dirname(parent):
-                break
-            parent = os.path.dirname(parent)
+    place, links = os.sep, 0
+    parts = _parts(os.path.join(os.getcwd(), path))
+    while parts:
+        if reason := _risk(os.stat(place)):
+            return place, reason
+        part = parts.pop()
+        entry = os.path.dirname(place) if part == os.pardir else os.path.join(place, part)
+        if not os.path.islink(entry):
+            if not os.path.isdir(entry):
+                return None
+            place = entry
+            continue
+        if _is_foreign(os.lstat(entry).st_uid):
+            return entry, "different-owner"
+        links += 1
+        if links > _MAX_LINKS:
+            import errno
+
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+        target = os.readlink(entry)
+        parts += _parts(target)
+        place = os.sep if os.path.isabs(target) else place
     return None
 
 
+def _parts(path: str) -> list[str]:
+    """The names in a path, the first one last. ``..`` is kept: after a link, only the system knows
+    where it leads."""
+    return [each for each in reversed(path.split(os.sep)) if each not in ("", os.curdir)]
+
+
 def _risk(status: os.stat_result) -> str:
-    if status.st_uid not in (0, os.geteuid()) and not _is_system_owner(status.st_uid):
+    if _is_foreign(status.st_uid):
         return "different-owner"
     if status.st_mode & 0o1000:
         return ""
     if status.st_mode & 0o002:
         return "writable-for-everyone"
     return "writable-for-group" if is_foreign_group_writable(status) else ""
+
+
+def _is_foreign(uid: int) -> bool:
+    """Whether an owner is neither the user nor root."""
+    return uid not in (0, os.geteuid()) and not _is_system_owner(uid)
 
 
 def is_foreign_group_writable(status: os.stat_result) -> bool:

@@ -216,6 +216,28 @@ def test_what_is_not_in_the_file_stays_unless_it_is_pruned(harness: Harness) -> 
     assert len(harness.logged_requests("/oauth/v2/revoke/token")) == 1
 
 
+def test_everything_that_a_new_destination_does_is_in_the_plan(harness: Harness) -> None:
+    """Before its consent, while a forwarded link waits for an answer, and once it's authorized."""
+    clients = register_clients(harness, "zylker")
+    client_id, place = clients["zylker"]["client_id"], str(harness.directory / ".env")
+    values = {"LD_PRELOAD": "/made/up.so"}
+    file = {"profile": "dotenv", "to": place, "then": "touch done", "mode": "0640"}
+    destinations = [{**file, "values": values}, {"profile": "command", "to": "cat"}]
+    shown = ("as dotenv", "touch done", "0640", "LD_PRELOAD=/made/up.so", "cat, as command")
+    wanted = file_for_leads(client_id, destinations=destinations)
+
+    def described() -> str:
+        return "\n".join(line for part in describe(plan_of(harness, wanted)) for line in part.lines)
+
+    assert [each for each in shown if each not in described()] == []
+    apply_without_consents(harness, file_for_leads(client_id), clients)
+    harness.services.authorization.begin("leads", AttemptMode.FORWARDED)
+    assert plan_of(harness, wanted).requested
+    assert [each for each in shown if each not in described()] == []
+    reauthorize_all(harness)
+    assert [each for each in shown if each not in described()] == []
+
+
 def test_a_missing_command_of_this_machine_leaves_out_its_destination(harness: Harness) -> None:
     clients = register_clients(harness, "zylker")
     destinations = [

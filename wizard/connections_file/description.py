@@ -124,7 +124,13 @@ def _programs(plan: FilePlan) -> Iterator[str]:
     for each in plan.destinations:
         if each.kind is ChangeKind.ADD and each.key in due:
             continue
-        place = _text("destination", name=each.connection, target=each.target, entry=each.entry)
+        place = _text(
+            "destination",
+            name=each.connection,
+            target=each.target,
+            entry=each.entry,
+            profile=each.profile,
+        )
         yield f"{MARKS[each.kind]} {place}{_differences(each.differences)}"
     for user in plan.access:
         yield f"{MARKS[user.kind]} " + _text("access", name=user.connection, user=user.user)
@@ -150,17 +156,21 @@ def _requested(plan: FilePlan) -> Iterator[str]:
 
 
 def _deliveries(plan: FilePlan) -> Iterator[str]:
-    kinds = {each.key: each.kind for each in plan.destinations}
+    changes = {each.key: each for each in plan.destinations}
     for each in plan.deliveries:
-        kind = kinds.get(destination_key(each))
-        mark = f"{MARKS[kind]} " if kind else ""
-        yield mark + _text(
+        change = changes.get(destination_key(each))
+        mark = f"{MARKS[change.kind]} " if change else ""
+        new = change if change and change.kind is ChangeKind.ADD else None
+        added = [one for one in new.differences if one.field != "then"] if new else []
+        text = _text(
             "delivery",
             name=each.connection,
             target=each.target,
             entry=each.entry,
+            profile=new.profile if new else "",
             command=each.reload_command,
         )
+        yield f"{mark}{text}{_differences(added)}"
 
 
 def _unmanaged(plan: FilePlan) -> Iterator[str]:

@@ -95,6 +95,9 @@ class DestinationChange:
     entry: str
     kind: ChangeKind
     differences: tuple[Difference, ...] = ()
+    """Of a new one: everything that differs from a plain destination with its profile."""
+    profile: str = ""
+    """Of a new one."""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -527,7 +530,11 @@ def _destination_changes(wanted: Wanted, installed: Installation) -> Iterator[De
     for each in wanted.destinations:
         known = stored.get(destination_key(each))
         if known is None:
-            yield DestinationChange(*destination_key(each), ChangeKind.ADD)
+            bare = Destination(each.connection, each.profile, each.target, entry=each.entry)
+            differences = _destination_differences(bare, each)
+            yield DestinationChange(
+                *destination_key(each), ChangeKind.ADD, differences, each.profile
+            )
         elif differences := _destination_differences(known, each):
             yield DestinationChange(*destination_key(each), ChangeKind.CHANGE, differences)
 
