@@ -30,6 +30,15 @@ def test_the_json_result_says_whether_it_is_explained(
     assert answer["is_explained"] is (code == 0)
 
 
+def test_a_mistyped_name_gets_the_nearest_names(shell: Shell, shell_harness: Harness) -> None:
+    shell_harness.add_connection("crm80")
+    mistyped = shell.run("diagnose", "crm8", "--json")
+    error = json.loads(mistyped.stderr)["error"]
+    assert (mistyped.exit_code, error["code"]) == (2, "unknown-connection")
+    assert error["details"]["nearest"] == "crm80"
+    assert shell.run("diagnose", "quite-different").exit_code == 1
+
+
 def test_a_name_is_preferred_over_a_text_and_sends_requests_to_zoho(
     shell: Shell, shell_harness: Harness
 ) -> None:

@@ -111,7 +111,7 @@ def test_a_database_that_a_shared_store_replaced_is_not_read(crm: Shell) -> None
 
 def test_without_a_name_and_a_connection_nothing_is_created(shell: Shell) -> None:
     refused = wizard(shell, "token", "--json")
-    assert json.loads(refused.stderr)["error"]["code"] == "connection-needed"
+    assert json.loads(refused.stderr)["error"]["code"] == "no-connections"
     assert not os.path.exists(shell.environment["ZOHO_WIZARD_HOME"])
 
 

@@ -227,9 +227,10 @@ class Renderer:
         for row in cleaned:
             table.add_row(*(Text(row[index]) for index in shown))
         console = self._stdout.console
-        required = Measurement.get(console, console.options, table)
+        # Without a limit: with one, a table that is too wide seems to fit.
+        required = Measurement.get(console, console.options.update(max_width=sys.maxsize), table)
         required_width = required.minimum if wraps_last else required.maximum
-        if len(shown) > 1 and required_width >= console.width:
+        if len(shown) > 1 and required_width > console.width:
             self._print_records(columns, cleaned)
         else:
             console.print(table)

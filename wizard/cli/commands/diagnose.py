@@ -19,7 +19,8 @@ from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal
 from wizard.diagnosis.evidence import ANSWER_EVIDENCE_CODES, ORIGIN_ANSWERS, known_answers
 from wizard.diagnosis.pasted_text import DiagnosisResult, UriComparison
 from wizard.diagnosis.pasted_text.parsed_text import MAX_PASTE_CHARACTERS
-from wizard.errors import explain, fail, message, message_table
+from wizard.errors import WizardError, explain, fail, message, message_table
+from wizard.fastpath.ssh_requests import is_name
 from wizard.model import Explanation, Failure
 from wizard.serialization import error_report
 
@@ -82,6 +83,8 @@ def diagnose(
         reading = reader.explain_text(text, answers, name)
     else:
         reading = reader.diagnose(text, search=search, answers=answers)
+    if not reading.is_explained and not is_piped:
+        _refuse_mistyped_name(terminal, text)
     reading = _with_answer_commands(reading, argument_text, is_piped=is_piped)
 
     def render() -> None:
@@ -92,6 +95,17 @@ def diagnose(
     terminal.emit(_diagnosis(reading), render)
     if not reading.is_explained:
         raise Exit(EXIT_UNEXPLAINED)
+
+
+def _refuse_mistyped_name(terminal: Terminal, text: str) -> None:
+    """Raise ``unknown-connection`` if `text` is no connection's name, but similar to one."""
+    if not is_name(text):
+        return
+    try:
+        terminal.services.store.connections.get(text)
+    except WizardError as error:
+        if error.failure.details.get("nearest"):
+            raise
 
 
 def _check_answers(answers: tuple[str, ...]) -> None:

@@ -152,8 +152,8 @@ def token(
 
 
 def _only_connection(terminal: Terminal) -> str:
-    """The name of the only connection; raises ``connection-needed``. Creates nothing where nothing
-    is stored."""
+    """The name of the only connection; raises ``no-connections`` or ``connection-needed``. Creates
+    nothing where nothing is stored."""
     names: tuple[str, ...] = ()
     if not terminal.settings.paths.is_empty:
         socket = terminal.service_socket
@@ -162,7 +162,9 @@ def _only_connection(terminal: Terminal) -> str:
             if socket
             else terminal.services.store.connections.find(limit=MAX_NAMES).names
         )
-    if len(names) != 1:
+    if not names:
+        raise fail("no-connections")
+    if len(names) > 1:
         raise fail("connection-needed", names=", ".join(names))
     terminal.connection_name = names[0]
     return names[0]

@@ -9,7 +9,7 @@ from wizard.cli.flows.serving import stop_signals, wait_until
 from wizard.cli.flows.verification import VerificationOutcome, print_outcome, verify
 from wizard.cli.results.checks import DeliveredDestination, ReauthorizedConnection
 from wizard.cli.terminal import Terminal
-from wizard.connection_details import headline
+from wizard.connection_details import describe_access, headline
 from wizard.errors import WizardError, describe_state, message
 from wizard.model import AttemptMode, AttemptState, Failure, Grant, GrantState
 from wizard.model.states import ItemState
@@ -371,10 +371,16 @@ def _row(terminal: Terminal, item: ReauthorizationItem) -> tuple[str, ...]:
     return (
         item.connection,
         state_of(item, now),
-        headline(grant) if grant else "",
+        _access(grant) if grant else "",
         format_time(verified_at, now) if verified_at else "",
         _program_counts(store.destinations.all(item.connection), grant.generation if grant else 0),
     )
+
+
+def _access(grant: Grant) -> str:
+    """What a grant reaches; a sentence if it no longer does, or if nothing is known about it."""
+    is_reached = grant.account is not None and not grant.state.is_ended
+    return describe_access(grant) if is_reached else headline(grant)
 
 
 def _verification(
