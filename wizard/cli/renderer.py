@@ -273,9 +273,10 @@ class Renderer:
 
     # guidance, on stderr
 
-    def print_note(self, text: str, *, command: str = "") -> None:
-        """One sentence of guidance, and its command."""
-        self._stderr.print(_wrapped(self._stderr, sanitize(text)))
+    def print_note(self, text: str, *, command: str = "", hanging_columns: int = 0) -> None:
+        """One sentence of guidance, and its command. Further lines are indented by
+        `hanging_columns`."""
+        self._stderr.print(_wrapped(self._stderr, sanitize(text), hanging_columns))
         if command:
             self.print_command(command)
 

@@ -139,6 +139,7 @@ def _serve_simulator(terminal: Terminal, configuration: "Configuration") -> None
             command=_admin_url(simulated.url),
         )
         _print_users(terminal, simulated)
+        terminal.renderer.print_note(message("notes", "simulator-environment"))
         _print_environment(terminal, simulated.environment)
         if simulated.removed_variables:
             terminal.renderer.print_command(f"unset {' '.join(simulated.removed_variables)}")
@@ -424,8 +425,9 @@ def _print_users(terminal: Terminal, simulated: "Simulator") -> None:
     users = simulated.controls.users()
     width = max(len(user["email"]) for user in users)
     for user in users:
-        columns = user["email"].ljust(width), user["password"].ljust(22), _describe_user(user)
-        terminal.renderer.print_note(f"     {'  '.join(columns)}")
+        start = f"     {user['email'].ljust(width)}  {user['password'].ljust(22)}  "
+        text = start + _describe_user(user)
+        terminal.renderer.print_note(text, hanging_columns=len(start.lstrip()))
 
 
 def _describe_user(user: Mapping[str, Any]) -> str:
