@@ -19,7 +19,7 @@ from support.harness import (
 )
 from support.shell import RunningCommand, Shell
 
-from wizard.connections_file.document import MAX_CHARACTERS
+from wizard.connections_file.document import MAX_CHARACTERS, MAX_PROBLEMS
 from wizard.model import GrantState
 
 CONSENT_URL = r"http://127\.0\.0\.1:\d+/\w+/accounts/oauth/v2/auth\S+"
@@ -119,6 +119,17 @@ def test_no_more_is_read_of_a_file_than_one_can_have(shell: Shell) -> None:
         with pytest.raises(BrokenPipeError):
             filling.result()
     assert json.loads(planned.stderr)["error"]["code"] == "connections-file-too-large"
+
+
+def test_of_a_file_with_many_problems_a_hundred_are_listed(shell: Shell) -> None:
+    path = shell.directory / "many.toml"
+    path.write_text("".join(f"key{number} = 1\n" for number in range(MAX_PROBLEMS + 1)))
+    planned = shell.run("plan", str(path))
+    assert planned.exit_code == 2
+    assert planned.stderr.count(f"{path}: key") == MAX_PROBLEMS
+    assert f"more than {MAX_PROBLEMS} problems" in planned.stderr
+    details = json.loads(shell.run("plan", str(path), "--json").stderr)["error"]["details"]
+    assert (details["count"], details["limit"]) == (str(MAX_PROBLEMS), str(MAX_PROBLEMS))
 
 
 def test_when_piped_input_ends_no_other_consent_is_started(shell: Shell, file: Path) -> None:

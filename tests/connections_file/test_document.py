@@ -2,16 +2,24 @@
 
 import json
 import re
+import sys
 import tomllib
 from pathlib import Path
+from types import FrameType
 
 import jsonschema
 import pytest
 from support.claims import over_rows
 from support.connections_file import CLIENT_ID, client_table, connection_table
 
-from wizard.connections_file.document import ConnectionsFileError, misspelled_scopes, parse
-from wizard.errors import WizardError
+from wizard.connections_file.document import (
+    MAX_PROBLEMS,
+    ConnectionsFileError,
+    FileProblem,
+    misspelled_scopes,
+    parse,
+)
+from wizard.errors import WizardError, explain
 from wizard.zoho import load, presets
 
 ZOHO = load("http://127.0.0.1:8730")
@@ -142,6 +150,53 @@ def test_every_problem_of_a_file_is_named_at_once_and_none_follows_from_another(
     }
     assert problems["connections.leads.preset"].details["nearest"] == "presets"
     assert problems["connections.it.client"].details["nearest"] == "zylker"
+
+
+def problems_made(text: str) -> tuple[ConnectionsFileError, int]:
+    """The error that reading `text` raises, and how many problems were made until then."""
+    made = 0
+
+    def count(frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal made
+        made += event == "call" and frame.f_code is FileProblem.__init__.__code__
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        with pytest.raises(ConnectionsFileError) as raised:
+            parse(text, ZOHO)
+    finally:
+        sys.setprofile(before)
+    return raised.value, made
+
+
+@over_rows(
+    "text",
+    [
+        "".join(f"key{number} = 1\n" for number in range(2000)),
+        "".join(f"[connections.c{number}]\nclint = 1\n" for number in range(2000)),
+        client_table("zylker", CLIENT_ID, *(f"x{number}" for number in range(2000))),
+        "".join(connection_table(f"c{number}", "none") for number in range(2000)),
+        "".join(f'"\\u009b{number}" = 1\n' for number in range(90))
+        + client_table("zylker", CLIENT_ID, *(f"x{number}" for number in range(2000))),
+    ],
+)
+def test_reading_a_file_ends_after_a_hundred_problems(text: str) -> None:
+    error, made = problems_made(text)
+    assert len(error.problems) == MAX_PROBLEMS
+    assert made == MAX_PROBLEMS + 1, "one more shows that there are more"
+    details = error.failure.details
+    assert (details["count"], details["limit"]) == ("100", "100")
+    assert details["problems"].count("\n") == MAX_PROBLEMS - 1
+    assert explain(error.failure).title == "The connections file has more than 100 problems"
+    assert "Only the first 100 problems are listed." in explain(error.failure).cause
+
+
+def test_a_file_with_exactly_a_hundred_problems_has_no_more() -> None:
+    error, made = problems_made("".join(f"key{number} = 1\n" for number in range(MAX_PROBLEMS)))
+    assert (len(error.problems), made) == (MAX_PROBLEMS, MAX_PROBLEMS)
+    assert explain(error.failure).title == "The connections file has 100 problems"
+    assert "Only the first" not in explain(error.failure).cause
 
 
 def test_the_client_that_was_meant_is_looked_for_among_a_hundred() -> None:

@@ -72,6 +72,15 @@ def test_the_problems_of_a_file_are_listed_and_its_text_is_kept(
     assert "acount = " in answer.text
 
 
+def test_of_many_problems_of_a_file_the_first_hundred_are_listed(visitor: Visitor) -> None:
+    text = "".join(f"key{number} = 1\n" for number in range(101))
+    answer = visitor.submit_form("/from-file", text=text)
+    assert answer.status_code == 422
+    assert answer.text.count("<li>key") == 100
+    assert "has more than 100 problems" in answer.text
+    assert "Only the first 100 problems are listed." in answer.text
+
+
 def test_a_wrong_secret_stores_nothing_and_is_asked_for_again(
     visitor: Visitor, registered: dict[str, Any]
 ) -> None:

@@ -1,7 +1,8 @@
 """Read and check a connections file.
 
 The dataclasses are the tables of the file: their fields are its keys. The JSON Schema for editors
-is made from them, too. Every problem is found at once, each with the path of its key.
+is made from them, too. All problems are found at once, up to a limit, each with the path of its
+key.
 """
 
 import difflib
@@ -13,6 +14,7 @@ import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from functools import partial
+from itertools import chain, islice
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from wizard.clients import ConnectionRequest
@@ -32,6 +34,10 @@ MAX_CHARACTERS = 2_000_000
 MAX_COMPARED_CLIENTS = 100
 """How many clients an unknown name is compared with, to suggest one. Comparing thousands with
 thousands would take minutes."""
+
+MAX_PROBLEMS = 100
+"""How many problems of a file are listed. Nobody reads more, and a large file could have enough to
+keep the service busy for a minute."""
 
 Table = TypeVar("Table")
 
@@ -141,13 +147,16 @@ class FileProblem:
 
 
 class ConnectionsFileError(WizardError):
-    """The file is understood as TOML, but has problems."""
+    """The file is understood as TOML, but has problems. If there are more than `MAX_PROBLEMS`, it
+    has the first of them, and a detail ``limit``."""
 
     def __init__(self, problems: Sequence[FileProblem]) -> None:
-        lines = "\n".join(each.text for each in problems)
-        details = {"problems": lines, "count": str(len(problems))}
+        self.problems = tuple(problems[:MAX_PROBLEMS])
+        lines = "\n".join(each.text for each in self.problems)
+        details = {"problems": lines, "count": str(len(self.problems))}
+        if len(problems) > MAX_PROBLEMS:
+            details["limit"] = str(MAX_PROBLEMS)
         super().__init__(Failure("connections-file-invalid", details=details))
-        self.problems = tuple(problems)
 
 
 _PLACE = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)")
@@ -168,8 +177,8 @@ def parse(text: str, zoho: Zoho) -> ConnectionsFile:
         raise fail("connections-file-too-large", limit=f"{MAX_CHARACTERS:,}")
     reader = _Reader()
     document = reader.read_table(ConnectionsFile, _parse_toml(text), "")
-    problems = [*reader.problems, *_check(document, zoho, reader.incomplete)]
-    if problems:
+    found = chain(reader.problems, _check(document, zoho, reader.incomplete))
+    if problems := [*islice(found, MAX_PROBLEMS + 1)]:
         raise ConnectionsFileError(problems)
     return document
 
@@ -217,7 +226,8 @@ def quoted(text: str) -> str:
 
 class _Reader:
     """Reads tables into dataclasses, and collects the problems. What has a problem is left out, so
-    that the rest can be checked."""
+    that the rest can be checked. Raises `ConnectionsFileError` at the first problem that exceeds
+    the limit."""
 
     def __init__(self) -> None:
         self.problems: list[FileProblem] = []
@@ -247,6 +257,8 @@ class _Reader:
 
     def _note(self, path: str, code: str, **details: str) -> None:
         self.problems.append(FileProblem(path, Failure(code, details=details)))
+        if len(self.problems) > MAX_PROBLEMS:
+            raise ConnectionsFileError(self.problems)
 
     def _note_unknown(self, path: str, key: str, known: Iterable[str]) -> str:
         """Note an unknown key; return the known one that was meant, if that is clear."""

@@ -103,6 +103,7 @@ def _form(text: str = "", failure: Failure | None = None, problems: tuple[str, .
         text=text,
         explanation=explain_failure(failure, get_services().clock()) if failure else None,
         problems=problems,
+        has_more_problems=failure is not None and "limit" in failure.details,
     )
 
 

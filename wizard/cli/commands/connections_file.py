@@ -229,8 +229,8 @@ def read_document(terminal: Terminal, file: str) -> ConnectionsFile:
             raise
         for each in error.problems:
             terminal.renderer.print_note(f"{file}: {each.text}")
-        count = {"count": str(len(error.problems))}
-        raise fail("connections-file-invalid", **count) from None
+        details = {key: text for key, text in error.failure.details.items() if key != "problems"}
+        raise fail("connections-file-invalid", **details) from None
 
 
 def _require_person(
