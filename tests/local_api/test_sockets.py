@@ -43,6 +43,7 @@ from wizard.local_api.request_handler import (
     MAX_HEADER_BYTES,
     rejection_reason,
 )
+from wizard.local_api.sockets import LOCK_NAME, socket_address
 from wizard.paths import host_name, user_name
 from wizard.serialization import to_json_value
 from wizard.services import Services
@@ -500,13 +501,45 @@ def test_a_directory_in_place_of_a_socket_is_named_and_left_alone(
         with pytest.raises(WizardError) as caught:
             serving.open_shared_socket()
         assert caught.value.failure.code == "socket-unusable"
-        assert caught.value.failure.details == {"path": str(chosen), "reason": "Is a directory"}
+        assert caught.value.failure.details == {"path": str(chosen), "reason": "it isn’t a socket"}
     owned.mkdir()
     with pytest.raises(WizardError) as caught, LocalApi(harness.services, None):
         pass
-    assert caught.value.failure.details == {"path": str(owned), "reason": "Is a directory"}
+    assert caught.value.failure.details == {"path": str(owned), "reason": "it isn’t a socket"}
     left = {each.name for each in (*owned.parent.iterdir(), *chosen.parent.iterdir())}
     assert f"{SOCKET_NAME}.new" not in left
+    owned.rmdir()
+    fresh = owned.with_name(f"{SOCKET_NAME}.new")
+    fresh.mkdir()
+    with pytest.raises(WizardError) as caught, LocalApi(harness.services, None):
+        pass
+    assert caught.value.failure.details == {"path": str(fresh), "reason": "it isn’t a socket"}
+    assert fresh.is_dir()
+
+
+def test_a_file_in_place_of_a_socket_is_named_and_left_alone(
+    harness: Harness, socket_directory: Path
+) -> None:
+    owned, chosen = Path(harness.services.paths.socket), socket_directory / SOCKET_NAME
+    socket_directory.mkdir()
+    chosen.write_text("notes")
+    local_api = LocalApi(harness.services, None, socket_directory)
+    with local_api, pytest.raises(WizardError) as caught:
+        local_api.open_shared_socket()
+    assert caught.value.failure.code == "socket-unusable"
+    assert caught.value.failure.details == {"path": str(chosen), "reason": "it isn’t a socket"}
+    assert chosen.read_text() == "notes"
+    owned.symlink_to(chosen)
+    with pytest.raises(WizardError) as caught, LocalApi(harness.services, None):
+        pass
+    assert caught.value.failure.details == {"path": str(owned), "reason": "it isn’t a socket"}
+    assert owned.is_symlink()
+    owned.unlink()
+    os.mkfifo(owned)
+    with pytest.raises(WizardError) as caught, LocalApi(harness.services, None):
+        pass
+    assert caught.value.failure.code == "socket-unusable"
+    assert owned.is_fifo()
 
 
 def unsafe_directory_reason(local_api: LocalApi) -> str:
@@ -539,6 +572,25 @@ def test_a_directory_that_another_user_created_first_is_refused(
     os.chown(socket_directory, uid, uid)
     assert "a different user" in unsafe_directory_reason(local_api)
     assert list(socket_directory.iterdir()) == []
+
+
+def test_a_link_in_place_of_the_lock_is_refused(
+    local_api: LocalApi, socket_directory: Path, tmp_path: Path
+) -> None:
+    socket_directory.mkdir(0o711)
+    (socket_directory / LOCK_NAME).symlink_to(tmp_path / "elsewhere")
+    assert "isn’t a regular file" in unsafe_directory_reason(local_api)
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("uid", FOREIGN_USERS)
+def test_a_lock_that_another_user_created_first_is_refused(
+    local_api: LocalApi, socket_directory: Path, uid: int
+) -> None:
+    socket_directory.mkdir(0o711)
+    (socket_directory / LOCK_NAME).touch(0o600)
+    os.chown(socket_directory / LOCK_NAME, uid, uid)
+    assert "a different user" in unsafe_directory_reason(local_api)
 
 
 @pytest.mark.parametrize("uid", FOREIGN_USERS)
@@ -637,7 +689,11 @@ def test_a_shared_directory_belongs_to_one_wizard_at_a_time(
 
 
 def test_a_stale_socket_is_replaced(harness: Harness, socket_directory: Path) -> None:
-    Path(harness.services.paths.socket).touch()
+    owned = Path(harness.services.paths.socket)
+    for path in (owned, owned.with_name(f"{SOCKET_NAME}.new")):
+        with socket.socket(socket.AF_UNIX) as killed, socket_address(path) as address:
+            killed.bind(address)
+        assert path.is_socket()
     with LocalApi(harness.services, lambda page, printed: page, socket_directory):
         assert (
             request_browser_link(Path(harness.services.paths.socket), "/", is_printed=True) == "/"

@@ -190,9 +190,11 @@ class LocalApi:
         try:
             server = SocketServer(path, context, mode, inherited)
         except OSError as error:
-            # A full disk may have space again; a directory in place of the socket stays there.
+            # A full disk may have space again; what is in place of the socket stays there.
             is_temporary = error.errno in (errno.EROFS, errno.ENOSPC, errno.EDQUOT)
-            details = {"path": str(path), "reason": os.strerror(error.errno or 0)}
+            # A rename that fails names both files, and the second is the one in the way.
+            failed = error.filename2 or error.filename or path
+            details = {"path": str(failed), "reason": error.strerror or str(error)}
             failure = Failure("socket-unusable", temporary=is_temporary, details=details)
             raise WizardError(failure) from error
         self._servers[path] = server

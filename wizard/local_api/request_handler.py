@@ -1,5 +1,6 @@
 """One request on a socket: check its headers, answer it, record the event."""
 
+import errno
 import json
 import logging
 import math
@@ -7,6 +8,7 @@ import os
 import secrets
 import socket
 import socketserver
+import stat
 import subprocess
 import threading
 from collections import Counter
@@ -114,7 +116,7 @@ class SocketServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         mode: int,
         inherited: socket.socket | None = None,
     ) -> None:
-        """Raises OSError if the socket can't be put at `path`."""
+        """Raises OSError if the socket can't be put at `path`, or something else is there."""
         self.path = path
         self.context = context
         self.last_refusals: dict[tuple[str, int], datetime] = {}
@@ -128,6 +130,8 @@ class SocketServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
             return
         # Renaming puts a ready socket in place at once, and replaces one that a killed wizard left.
         fresh = path.with_name(f"{path.name}.new")
+        for each in (path, fresh):
+            _require_socket(each)
         fresh.unlink(missing_ok=True)
         with socket_address(fresh) as address:
             super().__init__(address, RequestHandler)
@@ -178,6 +182,13 @@ class SocketServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         finally:
             with self._count_lock:
                 self._open_connections[uid] -= 1
+
+
+def _require_socket(path: Path) -> None:
+    """Raise OSError if anything else is at `path`: a file of the user isn't ours to remove."""
+    with suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise FileExistsError(errno.EEXIST, "it isn’t a socket", str(path))
 
 
 def _identity(path: Path) -> tuple[int, int]:

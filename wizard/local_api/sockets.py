@@ -112,10 +112,16 @@ def prepare_shared_directory(path: Path) -> None:
 
 def alone_in(path: Path) -> AbstractContextManager[None]:
     """Lock the directory, since two installations may use the same one. Raises
-    ``shared-directory-in-use``."""
-    return ExclusiveLock(
-        str(path / LOCK_NAME), lambda: fail("shared-directory-in-use", path=str(path))
-    )
+    ``shared-directory-in-use``, or ``shared-directory-unsafe`` if another user made the lock's
+    file, since they could keep it locked."""
+    lock = path / LOCK_NAME
+    with suppress(FileNotFoundError):
+        found = lock.lstat()
+        if not stat.S_ISREG(found.st_mode):
+            raise _unsafe(lock, "it isn’t a regular file")
+        if found.st_uid != os.geteuid():
+            raise _unsafe(lock, "it belongs to a different user")
+    return ExclusiveLock(str(lock), lambda: fail("shared-directory-in-use", path=str(path)))
 
 
 def remove_lock_file(path: Path) -> None:
