@@ -131,6 +131,9 @@ def test_missing_scopes_are_named_in_the_requested_order() -> None:
         ("ZohoCliq.Webhooks.CREATE", "Zoho Cliq: post messages"),
         ("AaaServer.profile.Read", "Zoho account: read your name, email address and user ID"),
         ("ZohoFuture.spaceShips.UPDATE", "ZohoFuture: change space ships"),
+        ("evil", "evil"),
+        ("a.b", "a.b"),
+        ("", ""),
     ],
 )
 def test_a_scope_is_described_in_plain_words(scope: str, words: str) -> None:

@@ -38,7 +38,7 @@ def parse_scope(text: str) -> tuple[str, ...]:
     for part in re.split(r"[\s,;]+", text):
         if not part:
             continue
-        if not _well_formed(part):
+        if not is_well_formed_scope(part):
             raise fail("malformed-scope", scope=part[:80], hint=_malformed_hint(part))
         found.setdefault(part.lower(), part)
     if not found:
@@ -47,10 +47,15 @@ def parse_scope(text: str) -> tuple[str, ...]:
 
 
 def describe_scope(scope: str) -> str:
-    """What a scope allows, in plain words: ``Zoho CRM: read leads``."""
+    """What a scope allows, in plain words: ``Zoho CRM: read leads``.
+
+    One with fewer than three parts, as a server may grant, is returned as it is.
+    """
     known = _scope_table()
     if scope.lower() in known["whole"]:
         return str(known["whole"][scope.lower()])
+    if scope.count(".") < 2:
+        return scope
     service, *names, operation = scope.split(".")
     title = known["services"].get(service.lower(), service)
     verb = known["operations"].get(operation.lower(), operation.lower())
@@ -76,7 +81,8 @@ def has_added_scopes(
     return not missing_scopes(granted, before) and missing_scopes(granted, new) != new
 
 
-def _well_formed(scope: str) -> bool:
+def is_well_formed_scope(scope: str) -> bool:
+    """Whether a form accepts `scope`."""
     if scope.lower() in _OPENID:
         return True
     *names, operation = scope.split(".")
