@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from support.harness import ANNA, Harness, settings_for
@@ -17,9 +17,9 @@ from support.records import raises_failure
 from wizard.backup import RestoreResult, open_backup, service
 from wizard.backup.service import Backup, dump, load
 from wizard.errors import WizardError
-from wizard.model import Grant, GrantState
+from wizard.model import Account, ClientSecret, Grant, GrantState, Identifier, Organization
 from wizard.services import Services
-from wizard.store import Destination
+from wizard.store import Destination, StoreContents
 from wizard.vault import Vault, passphrase
 
 PASSPHRASE = "four words make one"
@@ -140,6 +140,21 @@ BAD_VALUES: dict[str, tuple[str, dict[str, Any]]] = {
     "location": ("clients", {"location": "nowhere"}),
     "redirect_uri": ("clients", {"redirect_uri": "javascript:alert(1)"}),
     "destination": ("destinations", {"field_names": {"ZOHO_DC": "A\nB"}}),
+    "short scope": ("connections", {"scope": ("a.b",)}),
+    "empty scope": ("connections", {"scope": ("",)}),
+    "no scope": ("connections", {"scope": ()}),
+    "escape sequence": ("clients", {"name": "\x1b[2Jcrm"}),
+    "bell": ("clients", {"name": "crm\a"}),
+    "text direction": ("clients", {"name": "crm\u202e"}),
+    "no name": ("clients", {"name": " "}),
+    "client secret": ("clients", {"secrets": (ClientSecret("com", "a\r\nb"),)}),
+    "refresh token": ("grants", {"refresh_token": "a b"}),
+    "no refresh token": ("grants", {"refresh_token": ""}),
+    "account": ("grants", {"account": Account(cast("Identifier", "1/../2"), "anna@example.com")}),
+    "organization": (
+        "grants",
+        {"organizations": (Organization("crm", cast("Identifier", ""), "Example"),)},
+    ),
 }
 
 
@@ -158,6 +173,37 @@ def test_a_value_that_no_form_accepts_is_refused(
         other.services.backups.restore(load(dump(backup)))
     assert other.services.store.connections.all() == ()
     other.services.backups.restore(replace(backup, contents=contents))
+
+
+@pytest.mark.parametrize("client_id", ["1000.X Y", "", "../1000.X"])
+def test_a_client_id_that_no_form_accepts_is_refused(
+    harness: Harness, other: Harness, client_id: str
+) -> None:
+    harness.add_verified_connection()
+    contents = harness.services.store.transfers.export_contents()
+    changed = StoreContents(
+        tuple(replace(each, client_id=client_id) for each in contents.clients),
+        tuple(replace(each, client_id=client_id) for each in contents.connections),
+        tuple(replace(each, client_id=client_id) for each in contents.grants),
+    )
+    backup = Backup(harness.now(), "", harness.services.zoho.instance, changed)
+    with raises_failure("backup-bad-value"):
+        other.services.backups.restore(load(dump(backup)))
+    assert other.services.store.connections.all() == ()
+
+
+def test_a_backup_with_damaged_secrets_is_still_restored(harness: Harness, other: Harness) -> None:
+    grant = harness.add_verified_connection()
+    contents = harness.services.store.transfers.export_contents()
+    (client,), (secret,) = contents.clients, contents.clients[0].secrets
+    damaged = replace(grant, refresh_token="", state=GrantState.NEEDS_REAUTHORIZATION)
+    changed = replace(
+        contents,
+        clients=(replace(client, secrets=(replace(secret, value=""),)),),
+        grants=(damaged,),
+    )
+    backup = Backup(harness.now(), "", harness.services.zoho.instance, changed)
+    assert other.services.backups.restore(load(dump(backup))).connections == ("crm",)
 
 
 def test_a_value_of_another_type_is_refused(harness: Harness) -> None:
@@ -316,6 +362,7 @@ def test_rows_that_belong_to_nothing_or_exist_twice_are_refused(
             "nobody /.env",
         ),
         ({"clients": ()}, stray, "connection", "crm"),
+        ({"grants": (replace(grant, client_id="1000.X"),)}, stray, "authorization", "crm 1"),
         ({"clients": contents.clients * 2}, twice, "client", grant.client_id),
         ({"connections": contents.connections * 2}, twice, "connection", "crm"),
         ({"grants": contents.grants * 2}, twice, "authorization", "crm 1"),

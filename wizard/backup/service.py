@@ -11,7 +11,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from wizard.credential_formats import is_redirect_uri
+from wizard.credential_formats import Identifier, Token, is_redirect_uri
 from wizard.delivery.profiles import PROFILE_FILE_SUFFIX, profile
 from wizard.delivery.service import check_file_mode, check_names
 from wizard.errors import WizardError, fail
@@ -35,8 +35,9 @@ from wizard.store import (
 )
 from wizard.timefmt import format_date, format_iso, is_storable, parse_iso
 from wizard.tokens.cached_tokens import ConnectionLocks, TokenCache
+from wizard.transport import sanitize_line
 from wizard.vault.passphrase import BACKUP, check_new_passphrase
-from wizard.zoho import Zoho
+from wizard.zoho import Zoho, is_well_formed_scope
 
 FORMAT_VERSION = 1
 
@@ -118,7 +119,11 @@ def _require_consistent(contents: StoreContents) -> None:
         *(("client", (each.client_id,), True) for each in contents.clients),
         *(("connection", (c.name,), c.client_id in clients) for c in contents.connections),
         *(
-            ("authorization", (g.connection, g.generation), g.connection in names)
+            (
+                "authorization",
+                (g.connection, g.generation),
+                g.connection in names and g.client_id in clients,
+            )
             for g in contents.grants
         ),
         *(
@@ -130,7 +135,8 @@ def _require_consistent(contents: StoreContents) -> None:
     for row, key, has_owner in rows:
         name = " ".join(str(part) for part in key if part)[:120]
         if not has_owner:
-            owner = "client" if row == "connection" else "connection"
+            is_clients = row == "connection" or (row == "authorization" and key[0] in names)
+            owner = "client" if is_clients else "connection"
             raise fail("backup-stray-row", row=row, name=name, owner=owner)
         if (row, key) in seen:
             raise fail("backup-duplicate-row", row=row, name=name)
@@ -366,8 +372,15 @@ def _require_valid(contents: StoreContents, zoho: Zoho) -> None:
     for location in locations - known:
         raise fail("backup-bad-value", field="location", value=str(location)[:60])
     for client in contents.clients:
-        if client.redirect_uri and not is_redirect_uri(client.redirect_uri):
-            raise fail("backup-bad-value", field="redirect_uri", value=client.redirect_uri[:60])
+        _require_valid_client(client)
+    for connection in contents.connections:
+        if not connection.scope:
+            raise fail("backup-bad-value", field="scope", value="")
+        for scope in connection.scope:
+            if not is_well_formed_scope(scope):
+                raise fail("backup-bad-value", field="scope", value=scope[:60])
+    for grant in contents.grants:
+        _require_valid_grant(grant)
     for each in contents.destinations:
         if each.profile.endswith(PROFILE_FILE_SUFFIX):
             continue  # the user's file, which isn't part of the backup; a delivery checks it
@@ -380,6 +393,31 @@ def _require_valid(contents: StoreContents, zoho: Zoho) -> None:
             raise fail("backup-bad-value", field="destination", value=value) from error
         if not (wanted.is_command or os.path.isabs(each.target)):
             raise fail("backup-bad-value", field="destination", value=each.target[:60])
+
+
+def _require_valid_client(client: Client) -> None:
+    if client.redirect_uri and not is_redirect_uri(client.redirect_uri):
+        raise fail("backup-bad-value", field="redirect_uri", value=client.redirect_uri[:60])
+    if not Identifier.of(client.client_id):
+        raise fail("backup-bad-value", field="client_id", value=client.client_id[:60])
+    # Of any length: the name of an imported client can end with its ID.
+    if not client.name.strip() or sanitize_line(client.name) != client.name:
+        raise fail("backup-bad-value", field="name", value=client.name[:60])
+    # The store returns a damaged secret as an empty one.
+    if not all(secret.value == "" or Token.of(secret.value) for secret in client.secrets):
+        raise fail("backup-bad-value", field="client_secret", value="")
+
+
+def _require_valid_grant(grant: Grant) -> None:
+    # The store returns a damaged token as an empty one, whose grant needs re-authorization.
+    is_damaged = grant.refresh_token == "" and grant.state.is_ended
+    if not (is_damaged or Token.of(grant.refresh_token)):
+        raise fail("backup-bad-value", field="refresh_token", value="")
+    ids = [each.id for each in grant.organizations]
+    ids += [grant.account.zuid] if grant.account else []
+    for each in ids:
+        if not Identifier.of(each):
+            raise fail("backup-bad-value", field="id", value=each[:60])
 
 
 def _same(kept: Grant, mine: Grant) -> bool:
@@ -404,9 +442,9 @@ def _select_connections(contents: StoreContents, only: Collection[str]) -> Store
 def _without(contents: StoreContents, names: Collection[str]) -> StoreContents:
     """The contents without some connections, and without clients that only these had."""
     connections = tuple(each for each in contents.connections if each.name not in names)
-    left = {each.client_id for each in contents.connections} - {
-        each.client_id for each in connections
-    }
+    grants = tuple(each for each in contents.grants if each.connection not in names)
+    used = {each.client_id for each in connections} | {each.client_id for each in grants}
+    left = {each.client_id for each in contents.connections} - used
 
     def has_left(client: Client) -> bool:
         return client.client_id in left
@@ -414,7 +452,7 @@ def _without(contents: StoreContents, names: Collection[str]) -> StoreContents:
     return StoreContents(
         tuple(each for each in contents.clients if not has_left(each)),
         connections,
-        tuple(each for each in contents.grants if each.connection not in names),
+        grants,
         tuple(each for each in contents.destinations if each.connection not in names),
     )
 
