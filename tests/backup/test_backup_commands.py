@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,48 @@ def test_destinations_are_restored_only_on_request(shell: Shell, shell_harness: 
     listed = json.loads(shell.run("destination", "list", "crm", "--json", **third).stdout)
     (kept,) = listed["destinations"]
     assert kept["target"] == "/srv/app/.env"
+
+
+def test_the_question_about_destinations_shows_everything_that_they_do(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    shell_harness.add_verified_connection()
+    store, own = shell_harness.services.store, shell.directory / "own.toml"
+    own.write_text(
+        'file_format = "command"\npayload_format = "json"\nfields = {t = "{refresh_token}"}\n'
+    )
+    env = Destination(
+        *("crm", "dotenv", "/srv/g.env"),
+        field_names={"ZOHO_CLIENT_ID": "BASH_ENV"},
+        field_values={"LD_PRELOAD": "/tmp/evil.so"},
+        reload_command="systemctl restart app",
+        file_mode="0660",
+        file_group="daemon",
+    )
+    store.destinations.add(env)
+    store.destinations.add(Destination("crm", "command-env", "tee /tmp/one\n  crm: /srv/h.env"))
+    store.destinations.add(Destination("crm", str(own), "tee /tmp/two"))
+    store.destinations.add(Destination("crm", "/gone/own.toml", "tee /tmp/three"))
+    file = back_up(shell)
+    there = replace(shell, environment={**shell.environment, **other_installation(shell)})
+
+    replies = [("assphrase", PASSPHRASE), ("Deliver to them from here", "n")]
+    asked = there.run_in_terminal("restore", str(file), replies=replies, columns=400)
+
+    assert asked.exit_code == 0, asked.stdout
+    question, _, answered = asked.stdout.partition("Deliver to them from here")
+    lines = [line.rstrip() for line in question.splitlines()]
+    for line in (
+        "  crm: /srv/g.env, with mode 0660, for the group daemon, then runs systemctl restart app",
+        "    ZOHO_CLIENT_ID is written as BASH_ENV",
+        "    LD_PRELOAD = /tmp/evil.so",
+        "  crm: runs tee /tmp/one   crm: /srv/h.env",
+        "  crm: runs tee /tmp/two",
+    ):
+        assert line in lines, question
+    assert "crm: writes to tee /tmp/three or runs it, as /gone/own.toml says" in question
+    options = "--name ZOHO_CLIENT_ID=BASH_ENV --set LD_PRELOAD=/tmp/evil.so --then"
+    assert f"--to /srv/g.env {options}" in answered
 
 
 def test_a_move_deactivates_the_original_installation(shell: Shell, shell_harness: Harness) -> None:

@@ -33,11 +33,13 @@ from wizard.cli.results.installation import (
     SkippedDestination,
 )
 from wizard.cli.terminal import Exit, Terminal, pass_terminal
+from wizard.delivery.profiles import profile
 from wizard.errors import WizardError, explain, fail, message
 from wizard.model import FailureKind, GrantState
 from wizard.serialization import error_report
 from wizard.services import Services, zoho_of
 from wizard.store import CONFIGURED_FIELDS, Destination, StoreContents, export_without_secrets
+from wizard.transport import sanitize_line
 
 
 @click.command()
@@ -402,10 +404,38 @@ def _confirm(terminal: Terminal, destinations: Sequence[Destination]) -> bool:
         return False
     renderer.print_note(message("notes", "backup-destinations"))
     for each in destinations:
-        code = "backup-command" if each.profile == "command" else "backup-file"
-        details = {"name": each.connection, "target": each.target, "command": each.reload_command}
-        renderer.print_note(f"  {message('notes', code, **details)}")
+        _print_destination(terminal, each)
     return terminal.ask_yes_no(message("prompts", "deliver-from-here"), option="--deliver")
+
+
+def _print_destination(terminal: Terminal, destination: Destination) -> None:
+    """Print everything that a destination does, since somebody else may have made the backup."""
+    details = {
+        "name": destination.connection,
+        "target": destination.target,
+        "profile": destination.profile,
+        "entry": destination.entry,
+        "mode": destination.file_mode,
+        "group": destination.file_group,
+        "command": destination.reload_command,
+    }
+    try:
+        is_command = profile(destination.profile).is_command
+        code = "backup-command" if is_command else "backup-file"
+    except WizardError:  # The user's file, which may be readable when something is delivered.
+        code = "backup-profile-unreadable"
+    lines = [f"  {_one_line(code, **details)}"]
+    for field, chosen in destination.field_names.items():
+        lines.append(f"    {_one_line('backup-field', field=field, chosen=chosen)}")
+    for field, value in destination.field_values.items():
+        lines.append(f"    {sanitize_line(field)} = {sanitize_line(value)}")
+    for line in lines:
+        terminal.renderer.print_note(line)
+
+
+def _one_line(code: str, **details: str) -> str:
+    """A message whose details can't begin a line that looks like a different destination."""
+    return message("notes", code, **{key: sanitize_line(text) for key, text in details.items()})
 
 
 def print_skipped_destinations(terminal: Terminal, destinations: Sequence[Destination]) -> None:
@@ -417,6 +447,10 @@ def print_skipped_destinations(terminal: Terminal, destinations: Sequence[Destin
     for each in destinations:
         options = ["--profile", each.profile, "--to", each.target]
         options += ["--as", each.entry] if each.entry else []
+        for name, chosen in each.field_names.items():
+            options += ["--name", f"{name}={chosen}"]
+        for name, value in each.field_values.items():
+            options += ["--set", f"{name}={value}"]
         options += ["--then", each.reload_command] if each.reload_command else []
         options += ["--mode", each.file_mode] if each.file_mode else []
         options += ["--group", each.file_group] if each.file_group else []
