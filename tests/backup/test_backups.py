@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from support.harness import ANNA, Harness, settings_for
+from support.harness import ANNA, SCOPE, Harness, settings_for
 from support.records import raises_failure
 
 from wizard.backup import RestoreResult, open_backup, service
@@ -190,6 +190,21 @@ def test_a_client_id_that_no_form_accepts_is_refused(
     with raises_failure("backup-bad-value"):
         other.services.backups.restore(load(dump(backup)))
     assert other.services.store.connections.all() == ()
+
+
+def test_the_connection_of_a_self_client_is_restored(
+    harness: Harness, other: Harness, file: Path
+) -> None:
+    made = harness.controls.register_client(ANNA, [], name="Self", kind="self-client")
+    ((_, secret),) = made["secrets"].items()
+    client = harness.services.clients.register(
+        f"{made['client_id']} {secret}", name="Self", redirect_uri="", location="eu"
+    )
+    harness.add_connection("crm", client)
+    code = harness.controls.generate_code(client.client_id, ",".join(SCOPE))
+    harness.services.authorization.complete_self_client("crm", code)
+    write(harness, file)
+    assert restore(other, file).connections == ("crm",)
 
 
 def test_a_backup_with_damaged_secrets_is_still_restored(harness: Harness, other: Harness) -> None:
