@@ -100,7 +100,7 @@ def test_a_page_adds_no_destination_access_or_command(
     destination = {"profile": "command", "to": "cat"}
     text = file_of(registered, destinations=[destination], access=["root"])
     shown = visitor.submit_form("/from-file", text=text + '[monitor]\nnotify = "cat"\n')
-    assert re.search("leads: cat<", visitor.get(shown.location).text)
+    assert re.search("leads: cat, as command<", visitor.get(shown.location).text)
     secret = registered["secrets"]["eu"]
     visitor.submit_form(shown.location, **{secret_field(registered): secret})
     store = visitor.services.store
