@@ -40,8 +40,8 @@ __all__ = [
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
 
 # Properties don’t depend on the speed of the machine. The first text of a process takes seconds.
-settings.register_profile("wizard", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("wizard")
+settings.register_profile("thorough", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("quick", settings.get_profile("thorough"), max_examples=40)
 
 STRAY = ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "SSH_CONNECTION", "DISPLAY", "WAYLAND_DISPLAY")
 """Variables of a developer's session that would affect the wizard."""
@@ -76,10 +76,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Restore SIGINT.
+    """Restore SIGINT, and try fewer examples of properties in the quick tests.
 
     A shell starts background processes with Ctrl-C ignored, and commands under test inherit that.
     """
+    is_quick = config.getoption("markexpr").startswith("not slow")
+    settings.load_profile("quick" if is_quick else "thorough")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     known_skips.pytest_configure(config)

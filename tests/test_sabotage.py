@@ -5,6 +5,7 @@ from collections import Counter
 from functools import cache
 from pathlib import Path
 
+import pytest
 from sabotage.mutations import ROOT, TABLES, read_mutations
 
 
@@ -39,6 +40,7 @@ def test_each_old_text_occurs_exactly_once() -> None:
     assert {name: count for name, count in found.items() if count != 1} == {}
 
 
+@pytest.mark.slow
 def test_each_mutation_changes_code_that_python_can_read() -> None:
     for each in read_mutations():
         assert each.new != each.old

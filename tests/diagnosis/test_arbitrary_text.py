@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.claims import over_rows
 from support.harness import settings_for
@@ -87,7 +87,6 @@ AROUND_A_PASSWORD = (
 )
 
 
-@settings(max_examples=150, deadline=None)
 @given(token=TOKENS, around=st.sampled_from(AROUND_A_TOKEN), noise=st.text(max_size=60))
 def test_no_token_is_shown(token: str, around: str, noise: str) -> None:
     reading = read(f"{noise}\n{around.format(token)}\n{noise}")
@@ -97,7 +96,6 @@ def test_no_token_is_shown(token: str, around: str, noise: str) -> None:
     assert reading.has_secrets
 
 
-@settings(max_examples=80, deadline=None)
 @given(secret=SECRETS, around=st.sampled_from(AROUND_A_SECRET))
 def test_no_client_secret_is_shown(secret: str, around: str) -> None:
     reading = read(around.format(secret))
@@ -106,7 +104,6 @@ def test_no_client_secret_is_shown(secret: str, around: str) -> None:
     assert reading.has_secrets
 
 
-@settings(max_examples=80, deadline=None)
 @given(password=PASSWORDS, around=st.sampled_from(AROUND_A_PASSWORD))
 def test_no_password_is_shown(password: str, around: str) -> None:
     reading = read(around.format(password))
@@ -114,7 +111,6 @@ def test_no_password_is_shown(password: str, around: str) -> None:
     assert password not in rendered_text(reading)
 
 
-@settings(max_examples=30, deadline=None)
 @given(phrase=PASSPHRASES, quote=st.sampled_from("\"'"))
 def test_no_words_of_a_passphrase_are_shown(phrase: str, quote: str) -> None:
     reading = read(f"password = {quote}{phrase}{quote}")
@@ -122,7 +118,6 @@ def test_no_words_of_a_passphrase_are_shown(phrase: str, quote: str) -> None:
     assert not {"correct", "horse", "battery", "staple"} & set(rendered_text(reading).split())
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.one_of(st.text(), st.binary().map(lambda raw: raw.decode("utf-8", "replace"))))
 def test_any_text_is_parsed(text: str) -> None:
     reading = read(text)
@@ -143,7 +138,6 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
 @given(JSON)
 def test_any_json_is_parsed(value: object) -> None:
     reading = read(json.dumps(value))

@@ -52,6 +52,7 @@ def test_no_setting_of_a_framework_turns_on_its_debugger(shell: Shell) -> None:
             assert INTERNALS.findall(text) == [], path
 
 
+@pytest.mark.slow
 def test_what_the_commands_and_the_wizard_tell_each_other_never_passes_a_proxy(
     shell: Shell, shell_harness: Harness
 ) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import pytest
 import requests
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 from support.claims import over_rows
@@ -239,7 +239,6 @@ def values_of(schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
 
 
 @given(st.data())
-@settings(max_examples=100)
 def test_arguments_that_the_document_allows_never_break_the_simulator(data: st.DataObject) -> None:
     world = World()
     for _ in range(3):

@@ -245,6 +245,7 @@ SCENARIOS = (
             _CLASS,
             CAUSES[death],
             apply_fix=_fix_for(death),
+            is_slow=True,
         )
         for death in INVALIDATIONS
     ),
@@ -255,6 +256,7 @@ SCENARIOS = (
             _CLASS,
             CAUSES[death],
             apply_fix=_fix_for(death),
+            is_slow=True,
         )
         for death in (change_password, deactivate)
     ),
@@ -271,6 +273,7 @@ SCENARIOS = (
         ),
         _CLASS,
         "app-removed",
+        is_slow=True,
     ),
     FailureScenario(
         "two of a client revoked one by one, another client works",
@@ -279,6 +282,7 @@ SCENARIOS = (
         ),
         _CLASS,
         "token-revoked-elsewhere",
+        is_slow=True,
     ),
     FailureScenario(
         "app removed, its three rejected, another client works",
