@@ -197,6 +197,15 @@ def test_a_link_on_the_way_that_another_user_could_replace_is_refused(tmp_path: 
     assert loop.code == "data-directory-unwritable"
 
 
+def test_a_current_directory_that_is_gone_does_not_matter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    locate({"ZOHO_WIZARD_HOME": str(tmp_path / "home")}).prepare()
+
+
 def test_a_file_in_place_of_the_directory_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     home = locate({"ZOHO_WIZARD_HOME": str(tmp_path / "file")})

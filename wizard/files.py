@@ -182,7 +182,8 @@ def replacement_risk(path: str) -> "tuple[str, str] | None":
     if not hasattr(os, "geteuid"):
         return None
     place, links = os.sep, 0
-    parts = _parts(os.path.join(os.getcwd(), path))
+    # The current directory may be gone, which doesn't matter to an absolute path.
+    parts = _parts(path if os.path.isabs(path) else os.path.join(os.getcwd(), path))
     while parts:
         if reason := _risk(os.stat(place)):
             return place, reason
