@@ -150,9 +150,11 @@ def get_token(
         files.make_directory(here.token_host_dir)
         if not os.path.exists(lock):
             os.close(files.open_to_append(lock))
-        end = time.monotonic() + WAIT_SECONDS
-        while not (is_locked := locks.try_acquire(lock)) and time.monotonic() < end:
-            time.sleep(POLL_INTERVAL_SECONDS)
+        begun = time.monotonic()
+        while not (is_locked := locks.try_acquire(lock)):
+            if time.monotonic() >= begun + WAIT_SECONDS:
+                break
+            locks.pause(begun)
     except OSError:
         pass  # where nothing can be written, each process asks
     try:
