@@ -114,29 +114,29 @@ def _require_consistent(contents: StoreContents) -> None:
     """Raise ``backup-stray-row`` or ``backup-duplicate-row``, which name the row."""
     clients = {each.client_id for each in contents.clients}
     names = {each.name for each in contents.connections}
-    # What each row is, its name, and whether it belongs to something
+
+    def missing(connection: str | None, client_id: str | None) -> str:
+        if connection is not None and connection not in names:
+            return "connection"
+        return "client" if client_id is not None and client_id not in clients else ""
+
+    # What each row is, its name, and what it belongs to that isn't there
     rows = [
-        *(("client", (each.client_id,), True) for each in contents.clients),
-        *(("connection", (c.name,), c.client_id in clients) for c in contents.connections),
+        *(("client", (each.client_id,), "") for each in contents.clients),
+        *(("connection", (c.name,), missing(None, c.client_id)) for c in contents.connections),
         *(
-            (
-                "authorization",
-                (g.connection, g.generation),
-                g.connection in names and g.client_id in clients,
-            )
+            ("authorization", (g.connection, g.generation), missing(g.connection, g.client_id))
             for g in contents.grants
         ),
         *(
-            ("destination", (each.connection, each.target, each.entry), each.connection in names)
-            for each in contents.destinations
+            ("destination", (d.connection, d.target, d.entry), missing(d.connection, None))
+            for d in contents.destinations
         ),
     ]
     seen = set()
-    for row, key, has_owner in rows:
+    for row, key, owner in rows:
         name = " ".join(str(part) for part in key if part)[:120]
-        if not has_owner:
-            is_clients = row == "connection" or (row == "authorization" and key[0] in names)
-            owner = "client" if is_clients else "connection"
+        if owner:
             raise fail("backup-stray-row", row=row, name=name, owner=owner)
         if (row, key) in seen:
             raise fail("backup-duplicate-row", row=row, name=name)
