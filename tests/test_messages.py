@@ -32,7 +32,7 @@ SENTENCE_TABLES = {
 }
 """Tables of single sentences: the names of steps, the lines of the history."""
 RAISING_FUNCTIONS = re.compile(r"fail|_?failed|_?malformed|Failure|WizardError|Conflict")
-QUOTED_KEBAB = re.compile(r'"([a-z]+(?:-[a-z]+)+)"')
+KEBAB = re.compile(r"[a-z]+(-[a-z]+)+")
 
 
 def trees() -> Iterator[ast.AST]:
@@ -67,9 +67,9 @@ def raised_codes() -> set[str]:
 
 
 def mentioned_codes() -> set[str]:
-    """Every quoted word in the sources that could be a code."""
-    sources = (path.read_text("utf-8") for path in SOURCES)
-    return {each for source in sources for each in QUOTED_KEBAB.findall(source)}
+    """Every string in the sources that could be a code."""
+    constants = (node.value for node in trees() if isinstance(node, ast.Constant))
+    return {each for each in constants if isinstance(each, str) and KEBAB.fullmatch(each)}
 
 
 def message_texts(message: Mapping[str, Any]) -> Iterator[str]:
