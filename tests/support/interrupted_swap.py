@@ -6,6 +6,7 @@ about to be committed. At the given step the process kills itself with SIGKILL.
 
 import os
 import signal
+import sqlite3
 import sys
 import threading
 from datetime import datetime
@@ -39,10 +40,17 @@ def kill_at_step(step: int, services: Services, delay_seconds: float = 0) -> Non
         if event_name in OBSERVED_EVENTS:
             count_step()
 
+    changes: dict[int, int] = {}
+
     def commit(connection: Connection) -> None:
-        options = connection.get_execution_options()
-        is_local_write = options.get("begin") == "IMMEDIATE"
-        if is_local_write or options.get("isolation_level") == "READ COMMITTED":
+        driver = connection.connection.driver_connection
+        if isinstance(driver, sqlite3.Connection):
+            before = changes.get(id(driver), 0)
+            changes[id(driver)] = driver.total_changes
+            is_write = driver.total_changes > before
+        else:
+            is_write = connection.get_execution_options()["isolation_level"] == "READ COMMITTED"
+        if is_write:
             count_step()
 
     sys.addaudithook(audit)

@@ -19,6 +19,15 @@ from wizard.store.database import Repository, insert_row, update_one
 from wizard.vault import Vault, labels
 
 _ATTEMPTS = schema.attempts
+_LATER = _ATTEMPTS.alias().c
+_NEWEST_FIRST = select(_ATTEMPTS).order_by(_ATTEMPTS.c.created_at.desc(), _ATTEMPTS.c.id)
+_NEWEST = select(_ATTEMPTS).where(
+    _ATTEMPTS.c.created_at
+    == select(func.max(_LATER.created_at))
+    .where(_LATER.connection == _ATTEMPTS.c.connection)
+    .scalar_subquery()
+)
+"""The newest attempt of each connection."""
 _REAUTHORIZATIONS = schema.reauthorizations
 _ITEMS = schema.reauthorization_items
 _SEALED_COLUMNS = {"oauth_state": labels.OAUTH_STATE, "code_verifier": labels.CODE_VERIFIER}
@@ -107,27 +116,17 @@ class AttemptRepository(Repository):
         return int(tries or 0)
 
     def _attempts(self, condition: ColumnElement[bool]) -> tuple[Attempt, ...]:
-        query = (
-            select(_ATTEMPTS)
-            .where(condition)
-            .order_by(_ATTEMPTS.c.created_at.desc(), _ATTEMPTS.c.id)
-        )
         with self.database.read() as c:
-            return tuple(attempt_from_row(self._vault, row) for row in c.execute(query))
+            rows = c.execute(_NEWEST_FIRST.where(condition))
+            return tuple(attempt_from_row(self._vault, row) for row in rows)
 
 
 def select_newest(
     c: Connection, vault: Vault, condition: ColumnElement[bool]
 ) -> dict[str, Attempt]:
     """The newest attempt of each connection that meets `condition`, by connection."""
-    later = schema.attempts.alias().c
-    newest_time = (
-        select(func.max(later.created_at))
-        .where(later.connection == _ATTEMPTS.c.connection)
-        .scalar_subquery()
-    )
-    query = select(_ATTEMPTS).where(condition, _ATTEMPTS.c.created_at == newest_time)
-    return {row.connection: attempt_from_row(vault, row) for row in c.execute(query)}
+    rows = c.execute(_NEWEST.where(condition))
+    return {row.connection: attempt_from_row(vault, row) for row in rows}
 
 
 def attempt_from_row(vault: Vault, row: Row[Any]) -> Attempt:

@@ -13,6 +13,13 @@ from wizard.vault import labels
 
 _T = schema.clients
 _SECRETS = schema.client_secrets
+_ALL = (
+    select(_T, _SECRETS)
+    .join_from(_T, _SECRETS, _SECRETS.c.client_id == _T.c.client_id, isouter=True)
+    .order_by(_T.c.name, _SECRETS.c.location, _SECRETS.c.state)
+)
+"""Every client with its secrets. A statement takes long to build, so what doesn't vary is built
+once."""
 
 
 class ClientRepository(Repository):
@@ -110,11 +117,7 @@ class ClientRepository(Repository):
 
     def select_all(self, c: Connection, client_id: str | None = None) -> tuple[Client, ...]:
         """Every client, or one, by name, each with its secrets."""
-        query = (
-            select(_T, _SECRETS)
-            .join_from(_T, _SECRETS, _SECRETS.c.client_id == _T.c.client_id, isouter=True)
-            .order_by(_T.c.name, _SECRETS.c.location, _SECRETS.c.state)
-        )
+        query = _ALL
         if client_id is not None:
             query = query.where(_T.c.client_id == client_id)
         clients: dict[str, Client] = {}

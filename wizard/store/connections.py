@@ -55,6 +55,7 @@ ROW_SEALS = (DESTINATION_SEAL, _USER_SEAL, _KEY_SEAL)
 """What somebody without the encryption key can't choose."""
 
 _COLUMNS = [column for column in _T.c if column.name not in ("id", "last_generation")]
+_ALL = select(*_COLUMNS).order_by(_T.c.name)
 
 NAME_PATTERN = re.compile(r"(?!new$)[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 """Fit for a file name, a URL, a shell and an option's value: it can't begin with a dash, and isn't
@@ -317,8 +318,8 @@ def select_connections(
     c: DatabaseConnection, condition: ColumnElement[bool] | None = None
 ) -> tuple[Connection, ...]:
     """The connections that meet the condition, or all, by name."""
-    query = select(*_COLUMNS).where(true() if condition is None else condition)
-    return tuple(Connection(**row._mapping) for row in c.execute(query.order_by(_T.c.name)))
+    query = _ALL if condition is None else _ALL.where(condition)
+    return tuple(Connection(**row._mapping) for row in c.execute(query))
 
 
 def _rename_in_failures(c: DatabaseConnection, table: Table, name: str, new_name: str) -> None:

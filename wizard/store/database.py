@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, TypeVar, cast
 
 from sqlalchemy import (
+    ClauseElement,
     Connection,
     Engine,
     Integer,
@@ -289,8 +290,12 @@ class Repository:
 
 
 def insert_row(c: Connection, table: Table, /, **values: Any) -> None:
-    """Insert one row."""
-    c.execute(insert(table).values(**values))
+    """Insert one row. Some values may be SQL expressions."""
+    plain = {name: each for name, each in values.items() if not isinstance(each, ClauseElement)}
+    query = insert(table)
+    if len(plain) < len(values):
+        query = query.values({name: each for name, each in values.items() if name not in plain})
+    c.execute(query, plain)
 
 
 def insert_if_absent(c: Connection, table: Table, /, **values: Any) -> None:

@@ -70,6 +70,12 @@ IS_RECENT = (_CONNECTIONS.c.name == _T.c.connection) & (
 )
 """A grant that is current, or newer; older ones say nothing about a connection."""
 
+_RECENT = (
+    select(_T, _CONNECTIONS.c.generation.label("current"))
+    .join(_CONNECTIONS, IS_RECENT)
+    .order_by(_T.c.generation)
+)
+
 RECENT_GRANTS = "recent grants"
 
 
@@ -179,8 +185,7 @@ class GrantRepository(Repository):
         return found
 
     def _load_recent(self, names: Collection[str]) -> dict[str, RecentGrants]:
-        query = select(_T, _CONNECTIONS.c.generation.label("current")).join(_CONNECTIONS, IS_RECENT)
-        query = query.where(_CONNECTIONS.c.name.in_(names)).order_by(_T.c.generation)
+        query = _RECENT.where(_CONNECTIONS.c.name.in_(names))
         found: dict[str, RecentGrants] = {}
         with self.database.read() as c:
             for row in c.execute(query):

@@ -359,6 +359,11 @@ class _RequestsRead:
     by_client: dict[str, list[TokenRequest]] = field(default_factory=dict)
 
 
+_NEWEST_REQUESTS = select(*(column for column in _REQUESTS if column.name != "id")).order_by(
+    _REQUESTS.at.desc(), _REQUESTS.id.desc()
+)
+
+
 def _select_requests(
     c: Connection,
     since: datetime,
@@ -366,12 +371,7 @@ def _select_requests(
     condition: ColumnElement[bool] | None = None,
 ) -> list[TokenRequest]:
     """The requests from ``since`` on whose columns have these values, newest first."""
-    columns = [column for column in _REQUESTS if column.name != "id"]
-    query = (
-        select(*columns)
-        .where(_REQUESTS.at >= since)
-        .order_by(_REQUESTS.at.desc(), _REQUESTS.id.desc())
-    )
+    query = _NEWEST_REQUESTS.where(_REQUESTS.at >= since)
     if condition is not None:
         query = query.where(condition)
     for name, value in filters.items():

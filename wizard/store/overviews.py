@@ -50,6 +50,17 @@ _REPORTS = schema.verification_reports.c
 _STEPS = schema.verification_steps.c
 _REQUESTS = schema.token_requests.c
 _REJECTIONS = schema.rejections.c
+_IS_OF_CURRENT = (
+    _REJECTIONS.pending
+    & (_REJECTIONS.connection == _CONNECTIONS.name)
+    & (_REJECTIONS.generation == _CONNECTIONS.generation)
+)
+_ALL = (
+    select(schema.connections, _GRANTS, _REJECTIONS.pending)
+    .join_from(schema.connections, _GRANTS, IS_RECENT, isouter=True)
+    .join(schema.rejections, _IS_OF_CURRENT, isouter=True)
+    .order_by(_CONNECTIONS.name, _GRANTS.c.generation)
+)
 
 UNSETTLED_STATES = (*CANDIDATE_STATES, GrantState.NEEDS_REAUTHORIZATION, GrantState.REVOKED)
 """States of a grant that may need attention."""
@@ -188,22 +199,10 @@ class OverviewRepository(Repository):
     ) -> tuple[dict[str, Connection], dict[str, RecentGrants], set[str]]:
         """The connections that meet `condition`, and their recent grants, by name; and the names of
         those whose current grant's access token was rejected."""
-        is_of_current = (
-            _REJECTIONS.pending
-            & (_REJECTIONS.connection == _CONNECTIONS.name)
-            & (_REJECTIONS.generation == _CONNECTIONS.generation)
-        )
-        query = (
-            select(schema.connections, _GRANTS, _REJECTIONS.pending)
-            .join_from(schema.connections, _GRANTS, IS_RECENT, isouter=True)
-            .join(schema.rejections, is_of_current, isouter=True)
-            .where(condition)
-            .order_by(_CONNECTIONS.name, _GRANTS.c.generation)
-        )
         connections: dict[str, Connection] = {}
         recent: dict[str, RecentGrants] = {}
         rejected = set()
-        for row in c.execute(query):
+        for row in c.execute(_ALL.where(condition)):
             name = row._mapping[_CONNECTIONS.name]
             if name not in connections:
                 connections[name], recent[name] = connection_from_row(row), RecentGrants()

@@ -12,7 +12,7 @@ import sqlite3
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from tempfile import TemporaryDirectory, TemporaryFile
 from typing import cast
@@ -58,6 +58,7 @@ _PRAGMAS = (
 _REQUIRED_PRAGMAS = {"journal_mode": "wal", "synchronous": 2}
 
 _TABLES_VERSION = "(SELECT user_version FROM pragma_user_version)"
+_ACTIVITY = f"SELECT key_check, move IS NOT NULL, {_TABLES_VERSION} FROM installation"  # noqa: S608 - a constant
 _STATE = f"SELECT move IS NULL, {_TABLES_VERSION} FROM installation"  # noqa: S608 - a constant
 
 _FAILURE_CODES = {
@@ -202,7 +203,8 @@ class SqliteDatabase(Database):
                 return
             engine = _create_engine(self.path)
             try:
-                with engine.begin():
+                with engine.begin() as connection:
+                    _begin(connection, "DEFERRED")
                     self._copy = None
             except (DBAPIError, WizardError):
                 engine.dispose()
@@ -240,14 +242,23 @@ class SqliteDatabase(Database):
     def _begin_read(self) -> Iterator[Connection]:
         self._leave_copy()
         with self._translate_errors(), self.engine.begin() as connection:
+            _begin(connection, "DEFERRED")
             yield connection
 
     @contextmanager
     def _begin_write(self) -> Iterator[Connection]:
         self._require_writable()
-        writer = self.engine.execution_options(begin="IMMEDIATE")
-        with self._translate_errors(), self._write_lock, writer.begin() as connection:
+        with self._translate_errors(), self._write_lock, self.engine.begin() as connection:
+            _begin(connection, "IMMEDIATE")
             yield connection
+
+    def read_activity(self, connection: Connection) -> tuple[bytes, Mapping[str, str] | None]:
+        # Before every write, so without SQLAlchemy, which takes several times as long.
+        key_check, is_moved, version = _driver_connection(connection).execute(_ACTIVITY).fetchone()
+        if is_moved:
+            return super().read_activity(connection)
+        self.require_known(version)
+        return key_check, None
 
     def version(self) -> int:
         with self._own() as own:
@@ -451,12 +462,12 @@ def _create_engine(path: str) -> Engine:
         if kept != list(_REQUIRED_PRAGMAS.values()):
             raise fail("store-unwritable", path=path, reason=f"journal {kept[0]}")
 
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        mode = connection.get_execution_options().get("begin", "DEFERRED")
-        connection.exec_driver_sql(f"BEGIN {mode}")
-
     return engine
+
+
+def _begin(connection: Connection, mode: str) -> None:
+    """Begin a transaction; the driver begins none. SQLAlchemy ends it."""
+    _driver_connection(connection).execute(f"BEGIN {mode}").close()
 
 
 def _driver_connection(connection: Connection) -> sqlite3.Connection:

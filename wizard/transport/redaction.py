@@ -2,8 +2,9 @@
 
 import base64
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 from wizard.credential_formats import MASK, SECRET_TOKEN
@@ -95,18 +96,18 @@ def _is_secret(name: str, value: Any) -> bool:
 
 def mask_json(document: Any, secrets: Iterable[str]) -> Any:
     """A JSON value with the `secrets` masked, and those that it contains itself."""
-    return _masked(document, tuple(dict.fromkeys((*secrets, *_issued_in(document)))))
+    return _masked(document, _prepare((*secrets, *_issued_in(document))))
 
 
-def _masked(value: Any, secrets: tuple[str, ...]) -> Any:
+def _masked(value: Any, secrets: Sequence["_Secret"]) -> Any:
     if isinstance(value, str):
-        masked = mask_text(value, secrets)
+        masked = _mask_text(value, secrets)
         return masked if masked != sanitize(value) else value  # its characters are checked later
     if isinstance(value, list):
         return [_masked(each, secrets) for each in value]
     if isinstance(value, dict):
         return {
-            mask_text(name, secrets): MASK if _is_secret(name, each) else _masked(each, secrets)
+            _mask_text(name, secrets): MASK if _is_secret(name, each) else _masked(each, secrets)
             for name, each in value.items()
         }
     return value
@@ -123,39 +124,63 @@ def mask_response(body: bytes, document: Any, secrets: Iterable[str] = ()) -> st
 
 def mask_text(text: str, secrets: Iterable[str] = ()) -> str:
     """Sanitize `text` and mask tokens and `secrets` in it, however they are encoded."""
+    return _mask_text(text, _prepare(secrets))
+
+
+@dataclass(frozen=True)
+class _Secret:
+    """A secret, prepared to be masked in many texts."""
+
+    text: str = field(repr=False)
+    writings: tuple[str, ...] = field(repr=False)
+    """The encodings to find as they are, in lower case."""
+
+    @property
+    def start(self) -> str:
+        """The shortest start that is masked; empty if the secret isn't longer."""
+        is_longer = len(self.text) > _MASKED_START_CHARACTERS
+        return self.text[:_MASKED_START_CHARACTERS] if is_longer else ""
+
+
+def _prepare(secrets: Iterable[str]) -> list[_Secret]:
+    return [
+        _Secret(each, tuple(way.lower() for way in (*writings(each), sanitize(each))))
+        for each in dict.fromkeys(secrets)
+        if len(each) >= _MIN_SECRET_CHARACTERS
+    ]
+
+
+def _mask_text(text: str, secrets: Iterable[_Secret]) -> str:
     text = sanitize(text)
     if len(text) < _MIN_SECRET_CHARACTERS:
         return text
     for secret in secrets:
-        if len(secret) < _MIN_SECRET_CHARACTERS:
-            continue
         folded = text.lower()
-        for written in (*writings(secret), sanitize(secret)):
-            if written.lower() in folded:
+        for written in secret.writings:
+            if written in folded:
                 text = re.sub(re.escape(written), MASK, text, flags=re.IGNORECASE)
         if any(mark in text for mark in _MARKS):
-            text = re.sub(_escaped(secret), MASK, text, flags=re.IGNORECASE)
+            text = re.sub(_escaped(secret.text), MASK, text, flags=re.IGNORECASE)
         text = _without_starts(text, secret)
     return SECRET_TOKEN.sub(MASK, text)
 
 
-def _without_starts(text: str, secret: str) -> str:
+def _without_starts(text: str, secret: _Secret) -> str:
     """Mask every start of a secret, however long."""
-    if len(secret) <= _MASKED_START_CHARACTERS:
+    start = secret.start
+    if not start:
         return text
     is_plain = not any(mark in text for mark in _MARKS)
-    head = (
-        re.escape(secret[:_MASKED_START_CHARACTERS])
-        if is_plain
-        else _escaped(secret[:_MASKED_START_CHARACTERS])
-    )
+    if is_plain and text.isascii() and start.lower() not in text.lower():
+        return text  # most texts, and much faster than a search without case
     kept, end = [], 0
+    head = re.escape(start) if is_plain else _escaped(start)
     for found in re.finditer(head, text, re.IGNORECASE):
         if found.start() < end:
             continue
         kept += [text[end : found.start()], MASK]
         end = found.end()
-        for each in secret[_MASKED_START_CHARACTERS:]:
+        for each in secret.text[_MASKED_START_CHARACTERS:]:
             more = re.compile(_escaped_character(each), re.IGNORECASE).match(text, end)
             if more is None:
                 break
