@@ -92,6 +92,33 @@ def test_ctrl_c_at_any_moment_exits_130_with_one_line_or_comes_too_late(
     assert outcomes[0] == (130, STOPPED)
 
 
+CLASS_LAUNCHER = """
+import runpy, sys
+class Attribute:
+    def __set_name__(self, owner, name): raise KeyboardInterrupt
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == module: type("Class", (), {"attribute": Attribute()})
+module, sys.argv[:2] = sys.argv[1], ["zoho-wizard"]
+sys.meta_path.insert(0, Finder())
+runpy.run_module("wizard", run_name="__main__")
+"""
+"""Interrupts the creation of a class while a module is imported."""
+
+
+@pytest.mark.parametrize("module", ["wizard.cli", "wizard.services", "sqlalchemy"])
+def test_a_ctrl_c_while_a_class_is_created_is_no_internal_error(
+    tmp_path: Path, module: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CLASS_LAUNCHER, module, "list"],
+        env={"PATH": os.defpath, "HOME": str(tmp_path)},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (130, STOPPED)
+
+
 def test_with_json_an_early_ctrl_c_prints_the_same_error_document_as_a_late_one(
     tmp_path: Path,
 ) -> None:

@@ -40,8 +40,9 @@ def interrupt_line() -> bytes:
 def handle_uncaught(
     kind: type[BaseException], error: BaseException, trace: "TracebackType | None"
 ) -> None:
-    """Replace the traceback of a Ctrl-C."""
-    if issubclass(kind, KeyboardInterrupt):
+    """Replace the traceback of a Ctrl-C. Python 3.11 wraps one that comes while it creates a
+    class."""
+    if isinstance(error, KeyboardInterrupt) or isinstance(error.__cause__, KeyboardInterrupt):
         stop()
     sys.__excepthook__(kind, error, trace)
 

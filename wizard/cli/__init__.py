@@ -503,6 +503,8 @@ def _run(run: Run, words: list[str], streams: process.CheckedStreams) -> int:
     except Exception as error:
         if isinstance(error, OSError) and streams.stdout.error is not None:
             return process.FAILED
+        if isinstance(error.__cause__, KeyboardInterrupt):  # while Python 3.11 creates a class
+            return _report_interrupt(run, words)
         if _wants_json(words):
             run.terminal.renderer.as_json = True
         return _report_error(run.terminal, error)
