@@ -17,6 +17,7 @@ from support.fork_server import close_fork_server
 from support.harness import harness
 from support.shell import shell, shell_harness
 from support.storage import database_url, paths, postgresql_url, store, vault
+from support.variations import mark_variations_slow
 
 __all__ = [
     "browser",
@@ -93,7 +94,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip, with a reason, tests that need a program that isn't installed. With `--shared-store`,
-    leave out those that need a local database."""
+    leave out those that need a local database. Of many similar cases, some are quick tests."""
+    mark_variations_slow(items)
     if config.getoption("shared_store"):
         items[:] = [each for each in items if not each.get_closest_marker("local_store")]
     for item in items:

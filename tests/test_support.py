@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from support.claims import over_rows
 from support.tokens import wait_for
+from support.variations import tried_cases
 
 TESTS = """
 import pytest
@@ -51,6 +52,15 @@ def test_a_skip_fails_the_run_unless_it_is_listed_with_its_reason(
     )
     assert done.returncode == exit_code, done.stdout
     assert ("test_it.py::test_prints[1]: no printer" in done.stdout) is bool(exit_code)
+
+
+def test_quick_tests_try_the_first_the_last_and_one_in_eight_of_many_cases() -> None:
+    assert [tried_cases(count) for count in (1, 2, 3)] == [{0}, {0, 1}, {0, 2}]
+    assert tried_cases(17) == {0, 8, 16}
+    for count in range(1, 200):
+        tried = tried_cases(count)
+        assert {0, count - 1} <= tried <= {*range(count)}
+        assert len(tried) <= 2 + count / 8
 
 
 def test_each_listed_skip_names_a_test_and_a_reason() -> None:
