@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 from support.harness import Harness
 from support.shell import RunningCommand, Shell
+from support.web_visitor import visit
 
 from wizard.paths import KEY_CREDENTIAL
+from wizard.services import Services
+from wizard.settings import from_environment
 
 
 @pytest.fixture
@@ -39,6 +42,27 @@ def test_a_service_finds_its_key_in_its_credentials_and_calls_it_strong(crm: She
     assert found["detail"] == f"{directory}/{KEY_CREDENTIAL}"
     token = crm.run("token", "crm", CREDENTIALS_DIRECTORY=directory)
     assert (token.exit_code, token.stdout.count("\n")) == (0, 1)
+
+
+def test_the_command_and_the_page_say_where_the_key_is_and_who_can_read_it(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    assert "  In a file: " in shell.run("status").stdout
+    _, page = visit(shell_harness.services, "/status")
+    assert "In a file" in page
+    assert "Anyone who can read your files" in page
+    environment = {**shell.environment, "CREDENTIALS_DIRECTORY": str(shell.directory)}
+    credential = Path(shell_harness.services.paths.key_file).rename(
+        shell.directory / KEY_CREDENTIAL
+    )
+    credential.chmod(0o440)
+    with Services.open(from_environment(environment), shell.simulator.clock) as services:
+        _, page = visit(services, "/status")
+    assert "In a systemd credential" in page
+    assert "Only the service can read it." in page
+    assert "keyring" not in page
+    shown = shell.run("status", CREDENTIALS_DIRECTORY=str(shell.directory)).stdout
+    assert "  In a systemd credential: " in shown
 
 
 def test_without_the_key_a_token_and_the_list_come_from_the_service(

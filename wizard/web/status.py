@@ -29,6 +29,8 @@ def show() -> str:
         destination_count=len(store.destinations.all()),
         destination_problems=services.delivery.problems(),
         key_is_strong=key_storage.strength == "strong",
+        key_place=message("key-places", key_storage.kind),
+        key_readers=message("key-readers", key_storage.kind),
         key_detail=key_storage.detail,
         key_options=[explain(fail(code).failure) for code in key_storage.stronger_options],
         machines=store.machines.all(),

@@ -237,7 +237,7 @@ def _status_facts(found: Status, now: datetime) -> list[tuple[str, str]]:
         ("Version", found.version),
         ("User", found.user),
         ("Zoho", _status_text("live" if is_live else "simulated", address=found.zoho_instance)),
-        ("Key", f"{key.kind}, {key.strength}: {key.detail}" if key else ""),
+        ("Encryption key", f"{message('key-places', key.kind)}: {key.detail}" if key else ""),
         ("Data", found.data_dir),
         ("Configuration", found.config_dir),
         ("Database", found.database),
