@@ -97,6 +97,7 @@ def test_without_a_wizard_the_error_says_so(tmp_path: Path) -> None:
     assert "/no/such/command" in str(missing.value)
 
 
+@pytest.mark.slow
 def test_a_socket_of_a_different_wizard_is_not_the_last_word(
     shell: Shell,
     shell_harness: Harness,

@@ -194,6 +194,7 @@ def test_an_export_writes_over_nothing_but_a_client_file(
     assert opened(harness.services, file).preset_ids == ()
 
 
+@pytest.mark.slow
 def test_a_colleague_connects_with_a_command_a_passphrase_and_a_consent(
     shell: Shell, shell_harness: Harness
 ) -> None:

@@ -46,6 +46,7 @@ def copied_samples(harness: Harness) -> dict[str, str]:
     return {label: html.unescape(code) for code, label in found}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "label",
     [

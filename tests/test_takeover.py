@@ -196,6 +196,7 @@ def states(report: dict[str, Any]) -> dict[str, str]:
     return {each["name"]: each["state"] for each in report["connections"]}
 
 
+@pytest.mark.slow
 def test_programs_are_taken_over_after_one_question(shell: Shell, shell_harness: Harness) -> None:
     apps = shell.directory / "apps"
     issued = program_files(apps, shell_harness, clients=2, tokens=2)

@@ -34,6 +34,7 @@ def add_rejected_connections(harness: Harness, *groups: tuple[Client, str, Seque
         change_password_and_detect(harness, *names, email=email)
 
 
+@pytest.mark.slow
 def test_two_accounts_are_reauthorized_with_one_sign_in_each(
     harness: Harness, headless_windows: HeadlessWindows
 ) -> None:

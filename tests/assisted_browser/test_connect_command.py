@@ -54,6 +54,7 @@ def use_window(shell: Shell, browser: Browser) -> Callable[[], None]:
     return use
 
 
+@pytest.mark.slow
 def test_what_was_entered_on_the_page_is_not_in_the_command_line(shell: Shell) -> None:
     request = ConnectionRequest.of(["crm-read-leads"], "", "eu", note="For the nightly export")
     too_long = replace(request, note=request.note * 50)  # ends before a window opens

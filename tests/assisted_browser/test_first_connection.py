@@ -176,6 +176,7 @@ def test_a_stored_client_needs_no_console(first: FirstConnection) -> None:
     assert first.attendant.prompt_reasons == ["sign-in-new", "account-new"]
 
 
+@pytest.mark.slow
 def test_without_a_screen_the_command_says_so_and_changes_nothing(shell: Shell) -> None:
     arguments = ("--preset", "crm-read-leads", "--data-center", "eu", "--assist")
     done = shell.run_in_terminal("connect", "crm", *arguments, replies=[])

@@ -564,6 +564,7 @@ def shared_machine(harness: Harness, name: str, url: str) -> Iterator[Harness]:
         yield Harness(services, harness.simulator, directory)
 
 
+@pytest.mark.slow
 def test_a_backup_of_one_engine_is_restored_on_the_other(
     harness: Harness, other: Harness, file: Path, postgresql_url: str
 ) -> None:

@@ -83,6 +83,7 @@ def role_urls() -> Iterator[tuple[str, str]]:
         server.execute(f'DROP ROLE "{role}"')
 
 
+@pytest.mark.slow
 def test_a_role_that_does_not_own_the_tables_can_do_everything_but_change_the_history(
     shell: Shell, role_urls: tuple[str, str]
 ) -> None:

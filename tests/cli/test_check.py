@@ -3,6 +3,7 @@
 import json
 import re
 
+import pytest
 from support.diagnosis import detect_rejection, revoke_by_other_program
 from support.harness import ANNA, Harness
 from support.shell import Shell
@@ -48,6 +49,7 @@ def test_all_connections_are_checked_and_shown_in_their_order(
     assert not shell_harness.refresh_requests(), "their access tokens are still valid"
 
 
+@pytest.mark.slow
 def test_one_connection_shows_every_check_and_several_show_one_line_each(
     shell: Shell, shell_harness: Harness
 ) -> None:
@@ -65,6 +67,7 @@ def test_one_connection_shows_every_check_and_several_show_one_line_each(
     assert "All 3 connections work." in several.stderr
 
 
+@pytest.mark.slow
 def test_a_full_check_runs_every_step_again(shell: Shell, shell_harness: Harness) -> None:
     add_verified_connections(shell_harness)
     shell_harness.controls.clear_journal()
@@ -76,6 +79,7 @@ def test_a_full_check_runs_every_step_again(shell: Shell, shell_harness: Harness
     assert len(shell_harness.refresh_requests()) == 1
 
 
+@pytest.mark.slow
 def test_rate_limited_checks_are_waited_for_on_request(
     shell: Shell, shell_harness: Harness
 ) -> None:

@@ -22,6 +22,7 @@ def opened_page(link: str) -> str:
     return requests.get(link, timeout=10).url
 
 
+@pytest.mark.slow
 def test_a_renamed_connection_serves_its_tokens_while_the_wizard_serves(
     shell: Shell, shell_harness: Harness
 ) -> None:

@@ -141,6 +141,7 @@ def test_when_piped_input_ends_no_other_consent_is_started(shell: Shell, file: P
     assert "0 of 1 delivered" in skipped.stdout
 
 
+@pytest.mark.slow
 def test_a_person_can_correct_a_secret_and_a_second_question_prunes(
     shell: Shell, shell_harness: Harness
 ) -> None:
@@ -191,6 +192,7 @@ def test_a_person_can_correct_a_secret_and_a_second_question_prunes(
     assert [each.name for each in store.connections.all()] == ["leads"]
 
 
+@pytest.mark.slow
 def test_a_client_file_replaces_the_question_for_a_secret(
     shell: Shell, shell_harness: Harness
 ) -> None:

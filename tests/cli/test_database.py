@@ -108,6 +108,7 @@ def test_a_local_database_with_connections_is_not_left_behind(
     assert error_code(malformed) == "database-url-malformed", "the URL is checked first"
 
 
+@pytest.mark.slow
 def test_without_the_database_a_cached_token_is_served_as_stale_until_it_is_too_old(
     shell: Shell, empty_url: str
 ) -> None:
@@ -284,6 +285,7 @@ def test_a_service_that_does_not_know_the_new_tables_stops_and_says_so(
         assert (done.exit_code, error_code(done)) == (5, "store-newer-version")
 
 
+@pytest.mark.slow
 def test_the_next_token_of_a_machine_delivers_what_the_other_one_reauthorized(
     shell: Shell, two_machines: str
 ) -> None:

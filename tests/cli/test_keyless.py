@@ -65,6 +65,7 @@ def test_the_command_and_the_page_say_where_the_key_is_and_who_can_read_it(
     assert "  In a systemd credential: " in shown
 
 
+@pytest.mark.slow
 def test_without_the_key_a_token_and_the_list_come_from_the_service(
     crm: Shell, service: RunningCommand
 ) -> None:

@@ -43,6 +43,7 @@ def commands(
             yield f"{path}{name}", command
 
 
+@pytest.mark.slow
 def test_the_committed_schemas_match_the_types(tmp_path: Path) -> None:
     subprocess.run([sys.executable, ".ci/schemas", str(tmp_path)], cwd=ROOT, check=True)
     committed = {each.name: each.read_text() for each in ROOT.glob("wizard/schemas/*.json")}
@@ -145,6 +146,7 @@ class Recorder:
         self.commands.add("open")
 
 
+@pytest.mark.slow
 def test_every_command_prints_what_its_schema_describes(shell: Shell, tmp_path: Path) -> None:
     controls, recorder = shell.simulator.controls, Recorder(shell)
     run = recorder.run

@@ -3,6 +3,7 @@
 import json
 import re
 
+import pytest
 import requests
 from support.harness import ANNA, Harness
 from support.shell import Shell
@@ -32,6 +33,7 @@ def test_the_scopes_to_add_are_required(shell: Shell, shell_harness: Harness) ->
     assert "no-preset" in said.stderr
 
 
+@pytest.mark.slow
 def test_scopes_are_added_in_place_on_the_page(shell: Shell, shell_harness: Harness) -> None:
     shell_harness.add_verified_connection()
     running = shell.start("connect", "crm", "--add", "--scope", BOOKS, "--in-place")

@@ -9,6 +9,7 @@ import signal
 import stat
 from pathlib import Path
 
+import pytest
 import requests
 from support.harness import Harness
 from support.ports import free_port
@@ -219,6 +220,7 @@ def test_enter_at_the_terminal_prints_a_new_link(shell: Shell) -> None:
     assert said.exit_code == 0
 
 
+@pytest.mark.slow
 def test_a_demo_keeps_the_wizard_and_simulator_data_between_runs(shell: Shell) -> None:
     port = str(free_port())
     first = shell.start("demo", "--port", port)

@@ -3,6 +3,7 @@
 import json
 import signal
 
+import pytest
 from support.harness import ANNA
 from support.shell import CommandResult, RunningCommand, Shell
 from support.terminal import terminal_session
@@ -76,6 +77,7 @@ def waiting_comparison(shell: Shell) -> RunningCommand:
     return running
 
 
+@pytest.mark.slow
 def test_an_interrupted_comparison_revokes_the_refresh_token(shell: Shell) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         running = waiting_comparison(shell)

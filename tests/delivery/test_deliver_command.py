@@ -227,6 +227,7 @@ def test_all_destinations_are_delivered_to_although_one_fails(
     assert "refresh_token" in file.read_text()
 
 
+@pytest.mark.slow
 def test_each_failure_is_explained_for_its_own_connection(
     shell: Shell, shell_harness: Harness, target: Path
 ) -> None:

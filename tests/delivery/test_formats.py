@@ -103,6 +103,7 @@ READERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "reader",
     [

@@ -521,6 +521,7 @@ def run_until_killed(script: str, harness: Harness, target: Path, *arguments: st
     assert killed.returncode == -signal.SIGKILL
 
 
+@pytest.mark.slow
 @pytest.mark.local_store
 def test_a_killed_delivery_leaves_no_credentials_beside_the_file(
     harness: Harness, grant: Grant, tmp_path: Path
@@ -541,6 +542,7 @@ def test_a_killed_delivery_leaves_no_credentials_beside_the_file(
     assert not os.path.exists(harness.services.paths.delivery_marker)
 
 
+@pytest.mark.slow
 @pytest.mark.local_store
 def test_a_delivery_killed_before_it_was_recorded_keeps_the_replaced_version(
     harness: Harness, grant: Grant, tmp_path: Path

@@ -40,6 +40,7 @@ def reject_three_grants(harness: Harness) -> None:
     detect_rejection(harness, "books", "desk", "crm")
 
 
+@pytest.mark.slow
 def test_the_page_ranks_the_causes_and_shows_the_evidence(
     harness: Harness, server: Server, page: Page
 ) -> None:

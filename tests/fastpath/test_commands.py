@@ -115,6 +115,7 @@ def test_without_a_name_and_a_connection_nothing_is_created(shell: Shell) -> Non
     assert not os.path.exists(shell.environment["ZOHO_WIZARD_HOME"])
 
 
+@pytest.mark.slow
 def test_the_slow_path_prints_the_same(crm: Shell) -> None:
     def shown(*arguments: str) -> tuple[str, int]:
         done = wizard(crm, *arguments)
@@ -182,6 +183,7 @@ def test_a_missing_command_is_explained(crm: Shell) -> None:
     assert "(no-such-command)" in done.stderr
 
 
+@pytest.mark.slow
 @over_rows(
     ("setting", "code"),
     [

@@ -85,6 +85,7 @@ def test_a_missing_product_account_is_explained_and_a_different_user_can_consent
     expect(journey.wait_until_verified().headline).to_contain_text(ANNA)
 
 
+@pytest.mark.slow
 def test_a_wrong_redirect_uri_is_named_after_back_fixed_in_the_console_and_retried(
     journey: Journey,
 ) -> None:

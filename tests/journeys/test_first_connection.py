@@ -19,6 +19,7 @@ CLIENT_FILE_ACTIONS = 4
 """The file, its passphrase, the button, and the consent."""
 
 
+@pytest.mark.slow
 def test_a_new_user_gets_a_report_with_account_data_center_and_environment(
     journey: Journey,
 ) -> None:
@@ -40,6 +41,7 @@ def test_a_new_user_with_a_client_needs_few_actions(journey: Journey) -> None:
     assert journey.person.actions <= MOST_ACTIONS, journey.person.counter.log
 
 
+@pytest.mark.slow
 def test_a_colleague_with_a_client_file_needs_four_actions(
     journey: Journey, tmp_path: Path
 ) -> None:

@@ -166,6 +166,7 @@ def test_a_browser_closed_midway_is_resumed_in_another_one(
     assert len(journey.code_exchanges()) == 1
 
 
+@pytest.mark.slow
 def test_a_restarted_wizard_accepts_the_callback(
     journey: Journey,
 ) -> None:

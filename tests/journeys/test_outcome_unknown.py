@@ -40,6 +40,7 @@ def visitor(unknown: Harness) -> Visitor:
     return visitor
 
 
+@pytest.mark.slow
 def test_an_unknown_outcome_is_shown_by_each_command(unknown: Harness, shell: Shell) -> None:
     lines = {line.split("\t")[0]: line for line in shell.run("list").stdout.splitlines()}
     assert LABEL in lines["crm"]

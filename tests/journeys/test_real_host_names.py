@@ -35,6 +35,7 @@ def at_real_names(browser: Browser, tmp_path: Path) -> Iterator[Journey]:
         started.close()
 
 
+@pytest.mark.slow
 def test_a_connection_is_authorized_in_the_browser_and_verified(at_real_names: Journey) -> None:
     journey = at_real_names
     journey.open_sign_in_page()

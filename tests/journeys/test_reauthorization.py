@@ -127,6 +127,7 @@ def test_the_list_shows_who_needs_attention_after_a_password_change(
 # --- The same account ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_same_account_replaces_the_grant_once_the_new_one_is_verified(
     journey: Journey,
 ) -> None:
@@ -170,6 +171,7 @@ def test_a_refused_consent_keeps_the_previous_grant_in_use_and_says_what_happene
 # --- A different account -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_consent_of_a_different_account_waits_for_a_decision_and_replaces_nothing(
     journey: Journey,
 ) -> None:

@@ -63,6 +63,7 @@ def test_a_response_without_a_refresh_token_keeps_the_previous_grant(journey: Jo
     assert journey.services.tokens.access_token(CONNECTION_NAME, force_refresh=True).generation == 1
 
 
+@pytest.mark.slow
 def test_missing_scopes_are_named_and_the_granted_ones_work(
     journey: Journey,
 ) -> None:
@@ -158,6 +159,7 @@ def open_client_page(journey: Journey) -> ClientPage:
     return page
 
 
+@pytest.mark.slow
 def test_a_new_secret_is_checked_stored_and_confirmed_by_the_next_refresh(journey: Journey) -> None:
     page = open_client_page(journey)
     client_id = journey.services.store.connections.get(CONNECTION_NAME).client_id
@@ -232,6 +234,7 @@ def test_revoked_and_removed_leaves_nothing_here_or_at_zoho(journey: Journey) ->
     assert active_refresh_tokens(journey) == 0
 
 
+@pytest.mark.slow
 def test_a_connection_removed_only_here_remains_authorized_at_zoho_as_the_page_says(
     journey: Journey,
 ) -> None:

@@ -28,6 +28,7 @@ def connect_again(journey: Journey, preset: str, name: str = "", email: str = ""
     return journey.person.actions - before
 
 
+@pytest.mark.slow
 def test_a_second_connection_with_the_same_client_needs_few_actions(
     journey: Journey,
 ) -> None:
@@ -67,6 +68,7 @@ def test_the_same_preset_twice_gets_a_name_of_its_own(journey: Journey) -> None:
     expect(journey.page.get_by_role("heading", name=f"{CONNECTION_NAME}-2")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_a_name_that_is_taken_is_refused_and_nothing_is_overwritten(journey: Journey) -> None:
     journey.add_verified_connection(CONNECTION_NAME)
     before = journey.services.store.grants.get(CONNECTION_NAME)
@@ -92,6 +94,7 @@ def test_another_client_can_be_registered_next_to_the_first(journey: Journey) ->
     assert journey.services.store.clients.get(connection.client_id).name != "Elder"
 
 
+@pytest.mark.slow
 def test_scopes_are_added_to_the_refresh_token_in_the_browser(journey: Journey) -> None:
     before = journey.add_verified_connection(CONNECTION_NAME)
     journey.open_wizard(f"/connections/{CONNECTION_NAME}")

@@ -237,6 +237,7 @@ def test_a_check_replaces_a_rejected_token_at_most_once_a_minute_including_other
         harness.services.tokens.access_token("crm", rejected=rejected)
 
 
+@pytest.mark.slow
 def test_tokens_rejected_together_are_not_served_while_the_limits_are_used_up(
     harness: Harness,
 ) -> None:
@@ -279,6 +280,7 @@ def test_two_hundred_connections_are_checked_five_at_a_time_and_each_once(harnes
     assert all(b - a > pause * 0.9 for a, b in zip(ends, ends[MAX_PARALLEL_CHECKS:], strict=False))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["refresh_token", "client"])
 def test_the_limits_are_kept_however_zoho_counts(harness: Harness, key: str) -> None:
     harness.controls.change_settings(rate_limit_key=key)

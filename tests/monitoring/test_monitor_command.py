@@ -162,6 +162,7 @@ def test_the_monitor_leaves_token_requests_for_programs(shell: Shell) -> None:
     assert "monitor-interval-too-short" in refused.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("every", ["30m", pytest.param("6h", marks=pytest.mark.slow)])
 def test_a_crontab_line_works_with_an_empty_environment(
     shell: Shell, shell_harness: Harness, every: str

@@ -42,6 +42,7 @@ def is_rejected(harness: Harness, name: str) -> bool:
     return grant is not None and grant.state is GrantState.NEEDS_REAUTHORIZATION
 
 
+@pytest.mark.slow
 def test_seven_rejections_after_the_eighth_are_notified_once_each(
     notified: Harness, inbox: Inbox
 ) -> None:
@@ -136,6 +137,7 @@ def test_a_test_notification_does_not_cancel_a_pending_all_clear(
     assert [each["event"] for each in inbox.taken()] == ["test", "all-well"]
 
 
+@pytest.mark.slow
 def test_an_all_clear_remains_pending_when_a_later_failure_is_not_notified(
     notified: Harness, inbox: Inbox
 ) -> None:

@@ -237,6 +237,7 @@ def test_a_server_that_does_not_respond_is_abandoned_at_the_deadline(
 # --- while a check waits --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_monitor_notifies_of_certain_failures_before_it_waits_for_the_limits(
     shell: Shell, shell_harness: Harness, inbox: Inbox
 ) -> None:

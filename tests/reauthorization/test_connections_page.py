@@ -10,6 +10,7 @@ from support.wizard_pages import ConnectionListPage
 NAMES = ("books", "crm", "leads")
 
 
+@pytest.mark.slow
 def test_the_page_shows_one_cause_once_and_who_must_sign_in(journey: Journey) -> None:
     for name in NAMES:
         journey.add_verified_connection(name)

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import expect
 from support.harness import ANNA, CARLA, FIRST_ORGANIZATION, Harness
 from support.shell import Shell
@@ -82,6 +83,7 @@ def test_an_account_without_connections_is_refused(shell: Shell, shell_harness: 
     assert ANNA in refused.stderr
 
 
+@pytest.mark.slow
 def test_the_page_checks_an_account_and_leads_to_its_reauthorization(journey: Journey) -> None:
     two_accounts(journey)
     journey.open_wizard("/password-change")

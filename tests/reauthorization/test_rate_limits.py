@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import pytest
 from bench.installation import issue_grants, store_connections
 from support.harness import Harness
 from support.reauthorization import (
@@ -77,6 +78,7 @@ def test_ten_connections_of_one_client_wait_once_for_codes(harness: Harness) -> 
     assert rate_limited_count(harness) == 0
 
 
+@pytest.mark.slow
 def test_a_rate_limit_midway_is_waited_out_and_loses_nothing(harness: Harness) -> None:
     ten_rejected(harness, "client")
     taken = authorize_until_waiting(harness)
@@ -102,6 +104,7 @@ def test_a_client_counted_as_one_gets_four_consents_in_ten_minutes(
     assert authorize_until_waiting(harness) == 4
 
 
+@pytest.mark.slow
 def test_a_verification_interrupted_by_the_network_is_repeated_without_a_consent(
     harness: Harness,
 ) -> None:

@@ -75,6 +75,7 @@ def test_the_grant_of_a_different_account_is_revoked_at_once_in_a_script(
     assert stray.state.value == "revoked"
 
 
+@pytest.mark.slow
 def test_an_interrupted_reauthorization_continues_where_it_stopped(
     shell: Shell, shell_harness: Harness
 ) -> None:
@@ -161,6 +162,7 @@ def test_another_account_takes_over_all_connections(shell: Shell, shell_harness:
     assert account["account"] == new
 
 
+@pytest.mark.slow
 def test_with_the_page_the_command_waits_until_all_are_reauthorized(
     shell: Shell, shell_harness: Harness
 ) -> None:

@@ -154,6 +154,7 @@ def test_a_plan_groups_by_account_data_center_and_client(harness: Harness) -> No
     assert harness.services.reauthorization.current() is None, "a plan stores nothing"
 
 
+@pytest.mark.slow
 def test_the_ninth_consent_of_a_client_waits_until_zoho_issues_codes_again(
     harness: Harness,
 ) -> None:

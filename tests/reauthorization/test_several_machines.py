@@ -108,6 +108,7 @@ def test_the_same_path_on_two_machines_is_two_destinations(
         deliver(other, "dotenv", target)
 
 
+@pytest.mark.slow
 def test_a_failed_or_undone_delivery_of_another_machine_is_not_tried_with_every_token(
     harness: Harness, other: Harness, tmp_path: Path
 ) -> None:

@@ -19,6 +19,7 @@ def crm(token_host: TokenHostMachine) -> TokenHostMachine:
     return token_host
 
 
+@pytest.mark.slow
 def test_a_key_with_access_can_do_nothing_else(crm: TokenHostMachine, tmp_path: Path) -> None:
     port, trace = free_port(), tmp_path / "trace"
     commands = (

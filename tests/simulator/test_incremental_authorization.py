@@ -154,6 +154,7 @@ def test_an_enhancement_token_is_saved_with_the_world(
     assert query_parameters(zoho.controls.accept_extra_scopes(url, ANNA)) == SUCCESS
 
 
+@pytest.mark.slow
 @pytest.mark.rule("extra-scope-callback", "extra-scope-logout")
 def test_a_user_rejects_and_later_accepts_in_the_browser(
     zoho: ZohoDriver, tokens: dict[str, Any], callback: CallbackServer, person: SimulatedUser

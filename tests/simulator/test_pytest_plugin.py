@@ -75,12 +75,14 @@ def test_one_line_gives_another_project_the_fixture(tmp_path: Path) -> None:
     assert "1 passed" in _pytest(tmp_path, USERS_TEST)
 
 
+@pytest.mark.slow
 def test_a_mark_and_a_factory_configure_the_simulator(tmp_path: Path) -> None:
     printed = _pytest(tmp_path, CONFIGURED_TESTS)
     assert "“sead” is unknown. Did you mean “seed”?" in printed
     assert "6 passed, 1 error" in printed
 
 
+@pytest.mark.slow
 def test_tests_can_use_a_simulator_that_runs_elsewhere(
     tmp_path: Path, zoho_simulator: Simulator
 ) -> None:

@@ -156,6 +156,7 @@ def at_real_names(browser: Browser) -> Iterator[tuple[Simulator, Browser]]:
         started.close()
 
 
+@pytest.mark.slow
 def test_at_real_names_it_signs_in_only_with_the_proxy_of_the_simulators_run(
     at_real_names: tuple[Simulator, Browser], person: SimulatedUser
 ) -> None:

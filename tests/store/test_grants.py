@@ -93,6 +93,7 @@ store.close()
 """
 
 
+@pytest.mark.slow
 def test_one_of_several_processes_that_advance_an_attempt_wins(
     tmp_path: Path, store: Store, database_url: str
 ) -> None:

@@ -91,6 +91,7 @@ def test_every_row_is_moved_to_the_shared_store_and_back(
     shared.close()
 
 
+@pytest.mark.slow
 def test_a_move_takes_the_destinations_and_users_of_its_machine_along(
     paths: Paths, store: Store, vault: Vault, postgresql_url: str, other_machine: Paths
 ) -> None:
@@ -153,6 +154,7 @@ def test_the_other_machines_are_refused_after_a_move_to_a_local_store(
     running.close()
 
 
+@pytest.mark.slow
 def test_what_is_written_during_moves_is_in_the_last_store_once(
     paths: Paths, store: Store, vault: Vault, postgresql_url: str
 ) -> None:

@@ -103,6 +103,7 @@ def test_a_process_that_does_not_know_the_new_tables_neither_reads_nor_writes(
             use()
 
 
+@pytest.mark.slow
 def test_a_value_that_cannot_be_read_is_named(store: Store) -> None:
     fill(store)
     is_shared = store.database.is_shared

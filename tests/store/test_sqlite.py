@@ -290,6 +290,7 @@ store.close()
 """
 
 
+@pytest.mark.slow
 def test_a_quota_loses_nothing_and_writing_resumes(
     tmp_path: Path, paths: Paths, vault: Vault, store: Store
 ) -> None:
@@ -442,6 +443,7 @@ def check_killed_writers(tmp_path: Path, rounds: int) -> None:
     assert lost == 0
 
 
+@pytest.mark.slow
 def test_no_stored_grant_is_lost_when_its_writer_is_killed(tmp_path: Path) -> None:
     check_killed_writers(tmp_path, rounds=20)
 

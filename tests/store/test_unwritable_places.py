@@ -27,10 +27,11 @@ FULL = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a file system")
 @pytest.mark.parametrize(
     ("mount", "code"),
-    [(READ_ONLY, "store-unwritable"), pytest.param(FULL, "disk-full", marks=pytest.mark.slow)],
+    [(READ_ONLY, "store-unwritable"), (FULL, "disk-full")],
 )
 def test_list_and_status_work_where_nothing_can_be_written(
     shell: Shell, shell_harness: Harness, mount: str, code: str

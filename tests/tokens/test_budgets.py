@@ -166,6 +166,7 @@ def test_an_optional_refresh_fits_the_limit_however_zoho_counts(harness: Harness
     assert harness.services.tokens.access_token("crm").value  # required: its own budget decides
 
 
+@pytest.mark.slow
 def test_a_rate_limit_is_in_the_history_and_in_the_request_log_of_every_connection(
     harness: Harness,
 ) -> None:

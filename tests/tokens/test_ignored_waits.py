@@ -89,6 +89,7 @@ def test_a_rejected_grant_is_found_rejected_despite_the_wait(harness: Harness) -
     assert [each["outcome"] for each in harness.refresh_requests()] == ["invalid_code"] * 2
 
 
+@pytest.mark.slow
 def test_the_command_retries_one_connection_despite_the_wait(
     shell: Shell, shell_harness: Harness
 ) -> None:

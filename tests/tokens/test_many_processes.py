@@ -45,16 +45,11 @@ def count_rate_limited(harness: Harness) -> list[str]:
     return [outcome for outcome in said if outcome == "Access Denied"]
 
 
-@pytest.mark.parametrize(
-    "rate_limit_key", ["refresh_token", pytest.param("client", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("rate_limit_key", ["refresh_token", "client"])
 @pytest.mark.parametrize(
     ("hours", "step"),
-    [
-        (1, 299),
-        pytest.param(0.5, 61, marks=pytest.mark.slow),
-        pytest.param(24, 179, marks=pytest.mark.slow),
-    ],
+    [(1, 299), (0.5, 61), (24, 179)],
     ids=["an hour", "half an hour, minute by minute", "a day"],
 )
 def test_ten_processes_stay_within_the_limits_of_zoho_and_get_valid_tokens(

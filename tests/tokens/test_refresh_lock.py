@@ -73,6 +73,7 @@ def cache_token(harness: Harness, seconds: float) -> AccessToken:
     return due
 
 
+@pytest.mark.slow
 def test_many_fresh_commands_at_the_moment_of_expiry_make_one_refresh(crm: Harness) -> None:
     cache_token(crm, 10)
     crm.controls.inject_fault("slow", endpoint="oauth/v2/token", seconds=0.5)

@@ -133,6 +133,7 @@ def test_going_back_at_zoho_shows_the_open_attempt(
     expect(at_the_wizard.page.get_by_text("Did Zoho show an error instead?")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_the_pages_up_to_zoho_work_without_scripts(
     new_context: Callable[..., BrowserContext],
     server: Server,
@@ -177,6 +178,7 @@ def test_a_connection_is_found_by_its_name(
     expect(at_the_wizard.page.get_by_role("heading", name="job-17")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_each_way_to_use_a_connection_is_shown_when_it_is_chosen(
     at_the_wizard: SimulatedUser, services: Services, connected: Visitor
 ) -> None:

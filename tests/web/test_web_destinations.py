@@ -104,6 +104,7 @@ def test_an_unknown_destination_is_refused(connected: Visitor, target: Path, giv
     assert target.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_user_delivers_in_a_browser_and_the_section_is_accessible(
     connected: Visitor, target: Path, server: Server, page: Page
 ) -> None:

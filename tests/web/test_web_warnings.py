@@ -27,6 +27,7 @@ def restored(connected: Visitor, tmp_path: Path) -> Visitor:
     return connected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page", ["/connections/leads", pytest.param("/status", marks=pytest.mark.slow)]
 )
