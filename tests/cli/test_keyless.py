@@ -47,7 +47,7 @@ def test_a_service_finds_its_key_in_its_credentials_and_calls_it_strong(crm: She
 def test_the_command_and_the_page_say_where_the_key_is_and_who_can_read_it(
     shell: Shell, shell_harness: Harness
 ) -> None:
-    assert "  In a file: " in shell.run("status").stdout
+    assert "  In a file (weak): " in shell.run("status").stdout
     _, page = visit(shell_harness.services, "/status")
     assert "In a file" in page
     assert "Anyone who can read your files" in page
@@ -62,7 +62,7 @@ def test_the_command_and_the_page_say_where_the_key_is_and_who_can_read_it(
     assert "Only the service can read it." in page
     assert "keyring" not in page
     shown = shell.run("status", CREDENTIALS_DIRECTORY=str(shell.directory)).stdout
-    assert "  In a systemd credential: " in shown
+    assert "  In a systemd credential (strong): " in shown
 
 
 @pytest.mark.slow

@@ -163,7 +163,7 @@ def test_the_monitor_leaves_token_requests_for_programs(shell: Shell) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("every", ["30m", pytest.param("6h", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", ["30m", "6h"])
 def test_a_crontab_line_works_with_an_empty_environment(
     shell: Shell, shell_harness: Harness, every: str
 ) -> None:

@@ -28,9 +28,7 @@ def restored(connected: Visitor, tmp_path: Path) -> Visitor:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "page", ["/connections/leads", pytest.param("/status", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("page", ["/connections/leads", "/status"])
 def test_two_installations_with_one_grant_are_reported_with_the_fix(
     restored: Visitor, page: str
 ) -> None:

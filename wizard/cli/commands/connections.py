@@ -723,9 +723,10 @@ def remove(terminal: Terminal, name: str, choice: str | None) -> None:
     revocable = store.grants.revocable(name)
     destinations = [each.target for each in store.destinations.all(name) if each.generation]
     for destination in destinations:
-        terminal.renderer.print_note(
-            message("notes", "destination-keeps-credentials", target=destination)
+        keeps = (
+            "destination-keeps-revoked" if choice == "revoke" else "destination-keeps-credentials"
         )
+        terminal.renderer.print_note(message("notes", keeps, target=destination))
     choice = choice or _prompt_removal(terminal, name, is_revocable=bool(revocable))
     if choice == "revoke":
         for grant in revocable:

@@ -294,11 +294,13 @@ def _prune(terminal: Terminal, removed: Unmanaged, *, yes: bool) -> Sequence[Dec
 
 
 def _print_plan(terminal: Terminal, found: FilePlan) -> None:
-    for section in describe(found):
+    sections = describe(found)
+    for section in sections:
         terminal.renderer.print_heading(section.heading)
         for line in section.lines:
             terminal.renderer.print_item(f"  {line}")
-    terminal.renderer.print_output("")
+    if sections:
+        terminal.renderer.print_output("")
     terminal.renderer.print_item(summary(found))
     if found.requested:
         terminal.renderer.print_note(

@@ -237,7 +237,7 @@ def _status_facts(found: Status, now: datetime) -> list[tuple[str, str]]:
         ("Version", found.version),
         ("User", found.user),
         ("Zoho", _status_text("live" if is_live else "simulated", address=found.zoho_instance)),
-        ("Encryption key", f"{message('key-places', key.kind)}: {key.detail}" if key else ""),
+        ("Encryption key", _key_text(key) if key else ""),
         ("Data", found.data_dir),
         ("Configuration", found.config_dir),
         ("Database", found.database),
@@ -260,6 +260,11 @@ def _status_facts(found: Status, now: datetime) -> list[tuple[str, str]]:
         ("Clients", str(found.clients)),
         ("Destinations", _destinations_text(found.destinations, len(found.destination_problems))),
     ]
+
+
+def _key_text(key: KeyStatus) -> str:
+    place = message("key-places", key.kind)
+    return f"{place} ({key.strength}): {key.detail}"
 
 
 def _destinations_text(count: int, problems: int) -> str:

@@ -371,8 +371,8 @@ def _print_plan(
         names = ", ".join(revoked)
         terminal.renderer.print_note(message("notes", "tokens-revoked-first", names=names))
     for target in destinations:
-        note = message("notes", "destination-keeps-credentials", target=target)
-        terminal.renderer.print_note(note)
+        code = "destination-keeps-revoked" if revoked else "destination-keeps-credentials"
+        terminal.renderer.print_note(message("notes", code, target=target))
 
 
 def _print_result(terminal: Terminal, result: Uninstallation) -> None:
