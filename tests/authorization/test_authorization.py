@@ -459,6 +459,7 @@ def test_a_hostile_accounts_server_is_compared_but_never_contacted(
     assert harness.controls.journal() == []
 
 
+@pytest.mark.slow
 def test_only_a_location_and_accounts_server_of_one_row_are_accepted(harness: Harness) -> None:
     begun, params = begin_and_consent(harness)
     table = harness.services.zoho.data_centers

@@ -101,6 +101,7 @@ def test_rate_limited_checks_are_waited_for_on_request(
     assert all(each["is_verified"] for each in json.loads(done.stdout)["connections"])
 
 
+@pytest.mark.slow
 def test_the_most_severe_finding_is_the_exit_code(shell: Shell, shell_harness: Harness) -> None:
     add_verified_connections(shell_harness)
     shell_harness.controls.change_password(ANNA)

@@ -37,6 +37,7 @@ def error_code(result: CommandResult) -> str:
     return str(json.loads(result.stderr)["error"]["code"])
 
 
+@pytest.mark.slow
 def test_a_second_machine_with_the_key_prints_the_token_of_the_first(
     shell: Shell, empty_url: str
 ) -> None:

@@ -107,6 +107,7 @@ def test_a_command_that_systemd_refuses_is_reported(shell: Shell, systemd: Path)
     assert "Failed to connect to bus" in refused.stderr
 
 
+@pytest.mark.slow
 def test_a_program_that_a_different_user_cannot_run_is_not_installed(
     shell: Shell, systemd: Path
 ) -> None:

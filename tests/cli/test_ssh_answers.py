@@ -106,6 +106,7 @@ def test_both_ways_give_a_key_the_same_token_and_record_who_got_it(
     ] * 3
 
 
+@pytest.mark.slow
 def test_a_key_learns_nothing_of_connections_that_it_has_no_access_to(host: Shell) -> None:
     for action in ("token", "show", "check"):
         unknown, closed = (

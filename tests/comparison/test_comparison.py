@@ -189,6 +189,7 @@ def test_every_request_only_reads_or_concerns_the_tokens_of_the_comparison() -> 
 # --- The judgment ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @over_rows(("rule", "probe", "facts"), TABLE.expectations())
 def test_every_expected_fact_decides(rule: str, probe: Probe, facts: dict[str, Fact]) -> None:
     seen: dict[str, dict[str, Fact]] = {each.id: {} for each in TABLE.probes}

@@ -170,6 +170,7 @@ def problems_made(text: str) -> tuple[ConnectionsFileError, int]:
     return raised.value, made
 
 
+@pytest.mark.slow
 @over_rows(
     "text",
     [

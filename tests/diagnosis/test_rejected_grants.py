@@ -127,6 +127,7 @@ def test_three_clients_rejected_together_make_an_account_wide_cause_likely(
     assert "deactivate that user" in found.question, "and the other is asked about"
 
 
+@pytest.mark.slow
 def test_three_clients_rejected_at_different_times_are_no_pattern(harness: Harness) -> None:
     for name in ("books", "desk", "crm"):
         add_verified_connection(harness, name)
@@ -153,6 +154,7 @@ def test_a_password_change_without_the_option_revokes_nothing(
     assert [step.failure for step in harness.verify("crm", grant.generation)] == [None] * 6
 
 
+@pytest.mark.slow
 def test_an_unchecked_related_grant_is_checked_and_found_rejected(harness: Harness) -> None:
     add_verified_connection(harness, "crm")
     add_verified_connection(harness, "books")

@@ -82,6 +82,7 @@ def test_a_cached_token_is_printed_by_a_few_small_modules(crm: Shell) -> None:
         assert not EXPENSIVE_MODULES & loaded, arguments
 
 
+@pytest.mark.slow
 def test_without_a_name_the_token_of_the_only_connection_is_printed(
     crm: Shell, shell_harness: Harness
 ) -> None:

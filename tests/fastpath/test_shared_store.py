@@ -74,6 +74,7 @@ def token_and_modules(shell: Shell) -> tuple[str, set[str]]:
     return done.stdout.strip(), set(done.stderr.split())
 
 
+@pytest.mark.slow
 def test_a_copy_is_confirmed_for_a_minute_without_the_rest_of_the_wizard(
     shell: Shell, crm: Paths, postgresql_url: str
 ) -> None:

@@ -47,6 +47,7 @@ def test_a_connection_is_authorized_in_the_browser_and_verified(at_real_names: J
     assert grant.location == "eu"
 
 
+@pytest.mark.slow
 def test_the_assisted_browser_accepts_at_the_host_of_the_table(at_real_names: Journey) -> None:
     journey = at_real_names
     journey.add_verified_connection()

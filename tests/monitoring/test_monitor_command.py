@@ -65,6 +65,7 @@ def test_the_monitor_revokes_replaced_tokens_whose_grace_period_is_over(
     assert tokens[replaced.refresh_token].invalidation_reason
 
 
+@pytest.mark.slow
 def test_a_failed_reload_and_a_changed_file_are_no_success(
     shell: Shell, shell_harness: Harness
 ) -> None:
@@ -199,6 +200,7 @@ def test_the_list_shows_when_the_last_check_was(shell: Shell, shell_harness: Har
     assert "`monitor` last ran" in shell.run("list").stderr
 
 
+@pytest.mark.slow
 def test_the_token_command_notifies_of_a_rejected_grant_and_the_monitor_does_not_repeat_it(
     shell: Shell, shell_harness: Harness
 ) -> None:

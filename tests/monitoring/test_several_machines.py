@@ -56,6 +56,7 @@ def test_one_machine_at_a_time_has_the_lock_for_checking(harness: Harness, other
         pass
 
 
+@pytest.mark.slow
 def test_what_one_machine_notified_of_stays_until_that_machine_finds_it_solved(
     harness: Harness, other: Harness
 ) -> None:

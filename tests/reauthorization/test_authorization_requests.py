@@ -175,6 +175,7 @@ def test_a_rejected_consent_has_its_exit_code_and_a_new_link_can_be_sent(
     assert shell.run("connect", "crm", "--request").exit_code == 0
 
 
+@pytest.mark.slow
 def test_several_new_connections_of_one_owner_are_in_one_message(
     shell: Shell, shell_harness: Harness
 ) -> None:

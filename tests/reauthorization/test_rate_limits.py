@@ -92,6 +92,7 @@ def test_a_rate_limit_midway_is_waited_out_and_loses_nothing(harness: Harness) -
     assert taken <= 11, "one code was lost"
 
 
+@pytest.mark.slow
 def test_a_client_counted_as_one_gets_four_consents_in_ten_minutes(
     harness: Harness,
 ) -> None:

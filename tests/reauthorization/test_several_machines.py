@@ -146,6 +146,7 @@ def test_a_failure_from_before_does_not_prevent_the_delivery_of_another_machine(
     assert token_of(harness, 2) in there.read_text()
 
 
+@pytest.mark.slow
 def test_two_machines_reauthorize_one_connection_at_once(harness: Harness, other: Harness) -> None:
     targets = [deliver_on(each) for each in (harness, other)]
     harness.services.reauthorization.begin(("crm",))

@@ -60,6 +60,7 @@ def moved(paths: Paths, store: Store, vault: Vault, postgresql_url: str) -> Iter
     shared.close()
 
 
+@pytest.mark.slow
 def test_every_row_is_moved_to_the_shared_store_and_back(
     paths: Paths, store: Store, vault: Vault, postgresql_url: str
 ) -> None:

@@ -85,6 +85,7 @@ def test_a_ninth_consent_in_ten_minutes_does_not_start(harness: Harness) -> None
     assert harness.services.authorization.begin("crm")
 
 
+@pytest.mark.slow
 def test_the_eighteenth_refresh_token_of_a_user_is_the_last_unless_forced(harness: Harness) -> None:
     harness.add_verified_connection()
     for generation in range(2, 19):

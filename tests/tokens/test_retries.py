@@ -202,6 +202,7 @@ def test_a_request_never_sent_neither_counts_nor_resets_the_count() -> None:
 # --- A network failure is inconclusive -----------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processed", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_no_series_of_faults_rejects_a_valid_grant_and_a_revocation_is_detected(
     harness: Harness, processed: bool

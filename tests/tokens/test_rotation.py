@@ -279,6 +279,7 @@ def test_a_kill_after_the_commit_leaves_no_unknown_outcome(rotating: Harness) ->
 # --- What is not a lost rotation -----------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.local_store
 def test_without_rotation_a_lost_response_is_requested_again_and_not_the_first_cause(
     harness: Harness,

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from support.delivery import deliver
 from support.harness import Harness, settings_of_machine
 from support.reauthorization import authorize
@@ -16,6 +17,7 @@ MAX_STATEMENTS = 12
 database_url = on_postgresql
 
 
+@pytest.mark.slow
 def test_pages_show_which_machine_lacks_the_new_authorization(
     harness: Harness, database_url: str, tmp_path: Path
 ) -> None:
