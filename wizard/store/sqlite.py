@@ -206,7 +206,7 @@ class SqliteDatabase(Database):
                 with engine.begin() as connection:
                     _begin(connection, "DEFERRED")
                     self._copy = None
-            except (DBAPIError, WizardError):
+            except (DBAPIError, sqlite3.Error, WizardError):
                 engine.dispose()
                 try:
                     self._copy = _Copy(self.path, copy.failure)

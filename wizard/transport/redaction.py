@@ -150,7 +150,7 @@ def _prepare(secrets: Iterable[str]) -> list[_Secret]:
     ]
 
 
-def _mask_text(text: str, secrets: Iterable[_Secret]) -> str:
+def _mask_text(text: str, secrets: Sequence[_Secret]) -> str:
     text = sanitize(text)
     if len(text) < _MIN_SECRET_CHARACTERS:
         return text
@@ -171,7 +171,7 @@ def _without_starts(text: str, secret: _Secret) -> str:
     if not start:
         return text
     is_plain = not any(mark in text for mark in _MARKS)
-    if is_plain and text.isascii() and start.lower() not in text.lower():
+    if is_plain and (text + start).isascii() and start.lower() not in text.lower():
         return text  # most texts, and much faster than a search without case
     kept, end = [], 0
     head = re.escape(start) if is_plain else _escaped(start)
