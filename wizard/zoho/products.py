@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from wizard.errors import fail
@@ -102,6 +102,7 @@ def unusual_scopes(scope: Iterable[str]) -> tuple[str, ...]:
     )
 
 
+@lru_cache(maxsize=1_000)  # the connections of a file often have the same scopes
 def suggest_scope(scope: str) -> str:
     """A scope with a known spelling of each part of ``scope``; empty if no part is unknown and
     similar to a known one."""
