@@ -132,8 +132,8 @@ class _Secret:
     """A secret, prepared to be masked in many texts."""
 
     text: str = field(repr=False)
-    writings: tuple[str, ...] = field(repr=False)
-    """The encodings to find as they are, in lower case."""
+    writings: tuple[tuple[str, str], ...] = field(repr=False)
+    """The encodings to find as they are, each in lower case and unchanged."""
 
     @property
     def start(self) -> str:
@@ -144,7 +144,7 @@ class _Secret:
 
 def _prepare(secrets: Iterable[str]) -> list[_Secret]:
     return [
-        _Secret(each, tuple(way.lower() for way in (*writings(each), sanitize(each))))
+        _Secret(each, tuple((way.lower(), way) for way in (*writings(each), sanitize(each))))
         for each in dict.fromkeys(secrets)
         if len(each) >= _MIN_SECRET_CHARACTERS
     ]
@@ -156,8 +156,8 @@ def _mask_text(text: str, secrets: Sequence[_Secret]) -> str:
         return text
     for secret in secrets:
         folded = text.lower()
-        for written in secret.writings:
-            if written in folded:
+        for lower_case, written in secret.writings:
+            if lower_case in folded:
                 text = re.sub(re.escape(written), MASK, text, flags=re.IGNORECASE)
         if any(mark in text for mark in _MARKS):
             text = re.sub(_escaped(secret.text), MASK, text, flags=re.IGNORECASE)
