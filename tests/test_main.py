@@ -112,6 +112,7 @@ def test_a_ctrl_c_while_a_class_is_created_is_no_internal_error(
 ) -> None:
     done = subprocess.run(
         [sys.executable, "-c", CLASS_LAUNCHER, module, "list"],
+        cwd=MODULE.parents[1],
         env={"PATH": os.defpath, "HOME": str(tmp_path)},
         capture_output=True,
         check=False,
