@@ -98,12 +98,14 @@ class Attribute:
     def __set_name__(self, owner, name): raise KeyboardInterrupt
 class Finder:
     def find_spec(self, name, path=None, target=None):
-        if name == module: type("Class", (), {"attribute": Attribute()})
+        if name == module:
+            sys.meta_path.remove(self)
+            type("Class", (), {"attribute": Attribute()})
 module, sys.argv[:2] = sys.argv[1], ["zoho-wizard"]
 sys.meta_path.insert(0, Finder())
 runpy.run_module("wizard", run_name="__main__")
 """
-"""Interrupts the creation of a class while a module is imported."""
+"""Interrupts the creation of a class once, while a module is imported."""
 
 
 @pytest.mark.parametrize("module", ["wizard.cli", "wizard.services", "sqlalchemy"])
