@@ -40,13 +40,11 @@ def kill_at_step(step: int, services: Services, delay_seconds: float = 0) -> Non
         if event_name in OBSERVED_EVENTS:
             count_step()
 
-    changes: dict[int, int] = {}
-
     def commit(connection: Connection) -> None:
         driver = connection.connection.driver_connection
         if isinstance(driver, sqlite3.Connection):
-            before = changes.get(id(driver), 0)
-            changes[id(driver)] = driver.total_changes
+            before = connection.info.get("changes", 0)
+            connection.info["changes"] = driver.total_changes
             is_write = driver.total_changes > before
         else:
             is_write = connection.get_execution_options()["isolation_level"] == "READ COMMITTED"

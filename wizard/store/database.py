@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, TypeVar, cast
 
 from sqlalchemy import (
-    ClauseElement,
     Connection,
     Engine,
     Integer,
@@ -290,12 +289,8 @@ class Repository:
 
 
 def insert_row(c: Connection, table: Table, /, **values: Any) -> None:
-    """Insert one row. Some values may be SQL expressions."""
-    plain = {name: each for name, each in values.items() if not isinstance(each, ClauseElement)}
-    query = insert(table)
-    if len(plain) < len(values):
-        query = query.values({name: each for name, each in values.items() if name not in plain})
-    c.execute(query, plain)
+    """Insert one row. No value may be an SQL expression."""
+    c.execute(insert(table), values)
 
 
 def insert_if_absent(c: Connection, table: Table, /, **values: Any) -> None:

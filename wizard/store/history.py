@@ -48,7 +48,7 @@ from wizard.model import (
 from wizard.model.failure import codes_with
 from wizard.paths import current_user, host_name, user_name
 from wizard.store import schema
-from wizard.store.database import Database, Repository, insert_row, update_one
+from wizard.store.database import Database, Repository, update_one
 from wizard.store.grants import RECENT_GRANTS, is_same_grant
 from wizard.store.schema import UtcDateTime, json_value
 from wizard.timefmt import format_date, format_iso
@@ -118,14 +118,15 @@ def key_details(fingerprint: str, comment: str) -> dict[str, str]:
 def insert_event(c: Connection, event: Event, machine_id: str) -> None:
     """Add an event that this process causes to the history, within a larger transaction.
     ``machine_id`` is that of its database."""
-    origin = _origin(event)
+    values = {each: getattr(event, each) for each in ("at", "connection", "kind", "details")}
+    values |= _origin(event)
+    same = select(_CONNECTIONS.id).where(_CONNECTIONS.name == event.connection)
+    query = insert(_EVENTS).values(connection_id=same.scalar_subquery())
     if machine_id:
         machines = schema.machines.c
         name = select(machines.name).where(machines.id == machine_id).scalar_subquery()
-        origin["machine"] = func.coalesce(name, origin["machine"])
-    values = {each: getattr(event, each) for each in ("at", "connection", "kind", "details")}
-    same = select(_CONNECTIONS.id).where(_CONNECTIONS.name == event.connection)
-    insert_row(c, _EVENTS, **values, **origin, connection_id=same.scalar_subquery())
+        query = query.values(machine=func.coalesce(name, values.pop("machine")))
+    c.execute(query, values)
 
 
 def _origin(event: Event) -> dict[str, Any]:

@@ -59,7 +59,6 @@ _REQUIRED_PRAGMAS = {"journal_mode": "wal", "synchronous": 2}
 
 _TABLES_VERSION = "(SELECT user_version FROM pragma_user_version)"
 _ACTIVITY = f"SELECT key_check, move IS NOT NULL, {_TABLES_VERSION} FROM installation"  # noqa: S608 - a constant
-_STATE = f"SELECT move IS NULL, {_TABLES_VERSION} FROM installation"  # noqa: S608 - a constant
 
 _FAILURE_CODES = {
     "SQLITE_BUSY": "store-locked",
@@ -253,12 +252,15 @@ class SqliteDatabase(Database):
             yield connection
 
     def read_activity(self, connection: Connection) -> tuple[bytes, Mapping[str, str] | None]:
-        # Before every write, so without SQLAlchemy, which takes several times as long.
-        key_check, is_moved, version = _driver_connection(connection).execute(_ACTIVITY).fetchone()
-        if is_moved:
-            return super().read_activity(connection)
+        key_check, is_moved = self._read_activity(_driver_connection(connection))
+        return super().read_activity(connection) if is_moved else (key_check, None)
+
+    def _read_activity(self, driver: sqlite3.Connection) -> tuple[bytes, bool]:
+        """The key check, and whether there is a move. Before every write, so without SQLAlchemy,
+        which takes several times as long."""
+        key_check, is_moved, version = driver.execute(_ACTIVITY).fetchone()
         self.require_known(version)
-        return key_check, None
+        return key_check, bool(is_moved)
 
     def version(self) -> int:
         with self._own() as own:
@@ -271,11 +273,8 @@ class SqliteDatabase(Database):
         with self._own() as own:
             own.execute("BEGIN IMMEDIATE").close()
             try:
-                if self.check_active is not None:
-                    is_active, version = own.execute(_STATE).fetchone()
-                    self.require_known(version)
-                    if not is_active:
-                        raise fail("store-moved", path=self.path)
+                if self.check_active is not None and self._read_activity(own)[1]:
+                    raise fail("store-moved", path=self.path)
                 yield own
                 own.execute("COMMIT").close()
             except BaseException:
